@@ -1,0 +1,1 @@
+"""Everything of finetty that needs no terminal: recipe, plan, data, training, runs."""

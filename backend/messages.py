@@ -1,0 +1,128 @@
+"""What the backend says to a person: an id with values, whose English text is the key to its translation.
+
+A message is declared once, beside the code that says it:
+
+    NO_SUCH_FILE = message("dataset.no_such_file", "There is no file {path}.")
+    ...
+    raise Refusal(NO_SUCH_FILE(path=path))
+
+Files and JSON carry the id, the values and the English text; the terminal translates. So a plan written in one
+language opens in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+_templates: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One sentence or more to a person. `values` are plain JSON values; `text` is the English wording."""
+
+    id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    written: str | None = None
+    """The English text found in a file, for an id that this version does not declare."""
+
+    @property
+    def template(self) -> str | None:
+        return _templates.get(self.id)
+
+    @property
+    def text(self) -> str:
+        template = self.template
+        return template.format(**self.values) if template is not None else (self.written or self.id)
+
+    def to_json(self) -> dict[str, Any]:
+        """Id and values; whoever writes them puts `text` beside them, for readers that know no ids."""
+        return {"id": self.id, "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any], text: str) -> Message:
+        return cls(said["id"], said["values"], text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A message's declaration; calling it with the values makes the message."""
+
+    id: str
+
+    def __call__(self, **values: Any) -> Message:
+        return Message(self.id, {name: _plain(value) for name, value in values.items()})
+
+
+def message(message_id: str, text: str) -> Declared:
+    """Declare a message. `text` is English, with `{name}` where a value goes; ids are unique."""
+    if message_id in _templates and _templates[message_id] != text:
+        raise ValueError(f"two messages are called {message_id}")
+    _templates[message_id] = text
+    return Declared(message_id)
+
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong or unwise. An error keeps the run from starting. `option` is where to mend it."""
+
+    level: Level
+    option: str | None
+    message: Message
+    fix: Message | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        said = {"message": self.message.to_json(), "fix": self.fix.to_json() if self.fix else None}
+        return {
+            "level": self.level,
+            "option": self.option,
+            "message": self.message.text,
+            "fix": self.fix.text if self.fix else None,
+            "said": said,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        said, fix = data["said"], data["fix"]
+        return cls(
+            data["level"],
+            data["option"],
+            Message.from_json(said["message"], data["message"]),
+            Message.from_json(said["fix"], fix) if fix else None,
+        )
+
+
+class Refusal(Exception):
+    """What the user asked for cannot be done, and what would mend it: one clear sentence each, and exit code 2.
+
+    `option` is the dotted name of the recipe option at fault ("method.rank"), so that the wizard can go to it.
+    """
+
+    def __init__(
+        self,
+        said: Message,
+        fix: Message | None = None,
+        *,
+        option: str | None = None,
+        path: Path | None = None,
+        line: int | None = None,
+    ) -> None:
+        super().__init__(said.text)
+        self.said, self.fix, self.option, self.path, self.line = said, fix, option, path, line
+
+    def __str__(self) -> str:
+        place = "" if self.path is None else f"{self.path}:{self.line}: " if self.line else f"{self.path}: "
+        return place + self.said.text + (f" {self.fix.text}" if self.fix else "")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

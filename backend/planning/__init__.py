@@ -1,0 +1,1 @@
+"""plan(): from what the user asked and what is known, to what will happen and why."""

@@ -1,0 +1,213 @@
+"""The options of a recipe as a flat list: what a form field, `--set` and a help page need to know of each."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.recipe.schema import Recipe
+
+NO_SUCH_OPTION = message("recipe.no_such_option", "There is no option {name}.")
+NEAREST = message("recipe.nearest", "Did you mean {name}?")
+SEE_OPTIONS = message("recipe.see_options", "The options are listed in the README and in the wizard's settings.")
+NOT_AN_ASSIGNMENT = message("recipe.not_an_assignment", "{text} is not of the form option=value.")
+EXAMPLE_ASSIGNMENT = message("recipe.example_assignment", "Write, for example, training.epochs=3.")
+WRONG_VALUE = message("recipe.wrong_value", "{name} cannot be {value}: expected {expected}.")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `name` is dotted ("method.rank"), `expected` says in words what it takes."""
+
+    name: str
+    help: str
+    annotation: Any
+    default: Any
+    llamafactory: str | None
+    advanced: bool
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes, `auto` among them; empty where any text or number will do."""
+        return tuple(_literals(self.annotation))
+
+    @property
+    def only_choices(self) -> bool:
+        """Whether it takes nothing but one of the words."""
+        return all(get_origin(part) is Literal for part in _parts(self.annotation))
+
+    @property
+    def boolean(self) -> bool:
+        return bool in _parts(self.annotation)
+
+    @property
+    def expected(self) -> str:
+        words = list(dict.fromkeys(_in_words(part) for part in _parts(self.annotation)))
+        return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
+
+    def check(self, value: Any) -> Any:
+        """The value as the recipe keeps it. Raises Refusal, naming the option and what it takes."""
+        try:
+            return _adapter(self.name).validate_python(value)
+        except ValidationError:
+            raise Refusal(
+                WRONG_VALUE(name=self.name, value=_shown(value), expected=self.expected), option=self.name
+            ) from None
+
+    def parse(self, text: str) -> Any:
+        """The value that a person typed, read as YAML. Raises Refusal."""
+        return self.check(_scalar(text))
+
+
+@cache
+def options() -> dict[str, Option]:
+    """Every option by its dotted name, in the recipe's order."""
+    return {found.name: found for found in _walk(Recipe, "")}
+
+
+def option_named(name: str) -> Option:
+    """Raises Refusal with the nearest spelling."""
+    if name not in options():
+        near = difflib.get_close_matches(name, options(), n=1)
+        raise Refusal(NO_SUCH_OPTION(name=name), NEAREST(name=near[0]) if near else SEE_OPTIONS(), option=name)
+    return options()[name]
+
+
+def value_of(recipe: Recipe, name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(recipe, section), key)
+
+
+def with_values(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """A new recipe with these options changed. Raises Refusal where one does not take its value."""
+    changed = recipe.model_copy(deep=True)
+    for name, value in values.items():
+        section, key = name.split(".")
+        setattr(getattr(changed, section), key, option_named(name).check(value))
+    return changed
+
+
+def with_assignments(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """A new recipe with `option=value` texts applied, as `--set` takes them. Raises Refusal."""
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Refusal(NOT_AN_ASSIGNMENT(text=text), EXAMPLE_ASSIGNMENT())
+        values[name.strip()] = option_named(name.strip()).parse(value)
+    return with_values(recipe, values)
+
+
+def nearest(wrong: str, right: Sequence[str]) -> Message | None:
+    near = difflib.get_close_matches(wrong, right, n=1, cutoff=0.5)
+    return NEAREST(name=near[0]) if near else None
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict
+
+    annotation = options()[name].annotation
+    if any(isinstance(part, type) and issubclass(part, BaseModel) for part in _models(annotation)):
+        return TypeAdapter(annotation)
+    return TypeAdapter(annotation, config=ConfigDict(strict=True))
+
+
+def _models(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _walk(section: type[BaseModel], prefix: str) -> Iterator[Option]:
+    for key, info in section.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _walk(info.annotation, f"{prefix}{key}.")
+        elif prefix:
+            yield _option(f"{prefix}{key}", info)
+
+
+def _option(name: str, info: FieldInfo) -> Option:
+    extra: Any = info.json_schema_extra or {}
+    annotation: Any = info.annotation
+    if info.metadata:
+        from typing import Annotated
+
+        annotation = Annotated[(info.annotation, *info.metadata)]
+    return Option(
+        name, info.description or "", annotation, info.default, extra.get("llamafactory"), bool(extra.get("advanced"))
+    )
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The alternatives of a union, one by one; Annotated ones keep their limits."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _parts(part)
+    else:
+        yield annotation
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    for part in _parts(annotation):
+        if get_origin(part) is Literal:
+            yield from (str(word) for word in get_args(part))
+
+
+_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def _in_words(part: Any) -> str:
+    if get_origin(part) is Literal:
+        return ", ".join(map(str, get_args(part)))
+    if get_origin(part) in (list, dict):
+        return {list: "a list", dict: "a mapping"}[get_origin(part)]
+    limits = ""
+    if hasattr(part, "__metadata__"):
+        limits = " ".join(_limits(part.__metadata__))
+        part = get_args(part)[0]
+    noun = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}[part]
+    return f"{noun} {limits}".strip() if noun != "a text" else noun
+
+
+def _limits(metadata: Sequence[Any]) -> Iterator[str]:
+    for item in metadata:
+        for constraint in getattr(item, "metadata", [item]):
+            for key, words in _LIMITS.items():
+                bound = getattr(constraint, key, None)
+                if bound is not None:
+                    yield f"{words} {bound}"
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = YAML(typ="safe", pure=True).load(StringIO(text))
+    except YAMLError:
+        return text
+    return _float_if_written_so(text, value)
+
+
+def _float_if_written_so(text: str, value: Any) -> Any:
+    """YAML 1.2 reads 2e-4 as a text; a person means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value) if value.strip().lower() not in {"nan", "inf", "-inf", "infinity"} else value
+        except ValueError:
+            return value
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
