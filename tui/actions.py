@@ -1,0 +1,117 @@
+"""Every action of finetty, its key and what it does: footer, help, command palette and `finetty keys` read this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from finetty.tui.language import mark
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+Where = Literal["everywhere", "home", "wizard", "review", "template", "settings", "runs", "dashboard"]
+
+PLACES: dict[Where, str] = {
+    "everywhere": mark("Everywhere"),
+    "home": mark("First screen"),
+    "wizard": mark("New run"),
+    "template": mark("New run: template"),
+    "review": mark("New run: review"),
+    "settings": mark("Settings"),
+    "runs": mark("Runs"),
+    "dashboard": mark("Dashboard"),
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action. `name` is the method `action_<name>` that does it, `key` as Textual writes keys, several by commas.
+
+    `label` is the word in the footer, `help` the sentence in help, palette and `finetty keys`; both are English source
+    text, translated when shown. A `shown` action is in the footer.
+    """
+
+    name: str
+    key: str
+    label: str
+    help: str
+    where: Where
+    shown: bool = True
+    urgent: bool = False
+    """Whether the key works even while a text field has the focus and would take it."""
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("help", "f1", mark("Help"), mark("Explain the part that has the focus."), "everywhere"),
+    Action("language", "f2", "中文/English", mark("Change the language; nothing typed is lost."), "everywhere"),
+    Action("command_palette", "ctrl+p", mark("Commands"), mark("Find any action by its name."), "everywhere"),
+    Action(
+        "leave", "ctrl+c,ctrl+q", mark("Leave"), mark("Leave finetty; it asks first."), "everywhere", False, urgent=True
+    ),
+    Action("open", "enter", mark("Open"), mark("Open the highlighted entry."), "home"),
+    Action("demo", "d", mark("Demo"), mark("Try the demo: a small real model learns a new habit."), "home", False),
+    Action("new", "n", mark("New run"), mark("Tune a model on your own data."), "home", False),
+    Action("watch", "w", mark("Runs"), mark("Watch a run, live or past."), "home", False),
+    Action("check", "c", mark("Check"), mark("Check what this machine has and what it lacks."), "home", False),
+    Action("next", "enter", mark("Next"), mark("Keep the answer and go to the next step."), "wizard"),
+    Action("back", "escape", mark("Back"), mark("Go back one step; every answer stays."), "wizard"),
+    Action(
+        "review",
+        "ctrl+r",
+        mark("Review"),
+        mark("Go straight to the review, everything else automatic."),
+        "wizard",
+        urgent=True,
+    ),
+    Action(
+        "settings",
+        "ctrl+o",
+        mark("Settings"),
+        mark("Every option of the run, each with its explanation."),
+        "wizard",
+        urgent=True,
+    ),
+    Action(
+        "save_recipe",
+        "ctrl+s",
+        mark("Save"),
+        mark("Save the answers as a recipe, under a name."),
+        "wizard",
+        urgent=True,
+    ),
+    Action("mend", "ctrl+g", mark("Go to fault"), mark("Go to the answer that is at fault."), "wizard", False, True),
+    Action("next_row", "ctrl+n,pagedown", mark("Next row"), mark("Show the next row of your data."), "template"),
+    Action(
+        "previous_row", "ctrl+b,pageup", mark("Previous row"), mark("Show the row before."), "template", shown=False
+    ),
+    Action(
+        "close", "escape", mark("Close"), mark("Back to the review; changes are kept as they are made."), "settings"
+    ),
+)
+"""The dashboard's and the list of runs' own actions stand here too, with `where` saying so."""
+
+
+def actions(*places: Where) -> tuple[Action, ...]:
+    """The actions of these places, in the order of the list."""
+    return tuple(action for action in ACTIONS if action.where in places)
+
+
+def bindings(*places: Where) -> list[BindingType]:
+    """Key bindings for an App, Screen or Widget whose actions these are."""
+    from textual.binding import Binding
+
+    return [
+        Binding(action.key, action.name, action.label, show=action.shown, priority=action.urgent, tooltip=action.help)
+        for action in actions(*places)
+    ]
+
+
+def key_name(key: str) -> str:
+    """How a key is written for a person: `^r`, `Esc`, `F1`, `↵`."""
+    first = key.split(",")[0]
+    if first.startswith("ctrl+"):
+        return "^" + first.removeprefix("ctrl+")
+    names = {"escape": "Esc", "enter": "↵", "space": "␣", "pagedown": "PgDn", "pageup": "PgUp", "tab": "Tab"}
+    names |= {"up": "↑", "down": "↓", "left": "←", "right": "→", "question_mark": "?", "slash": "/"}
+    return names.get(first, first.upper() if first[0] == "f" and first[1:].isdigit() else first)
