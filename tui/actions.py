@@ -1,4 +1,4 @@
-"""Every action of finetty, its key and what it does: footer, help, command palette and `finetty keys` read this list."""
+"""Every action of finetty, its key and what it does: footer, help, palette and `finetty keys` read this list."""
 
 from __future__ import annotations
 

@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from finetty.backend.messages import Message
+from finetty.backend.messages import Message, Refusal, message
+
+NO_SUCH_LANGUAGE = message("language.unknown", "finetty does not speak {name}.")
+SPOKEN = message("language.spoken", "Choose en or zh_CN.")
 
 Language = Literal["en", "zh_CN"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh_CN": "简体中文"}
@@ -51,12 +54,12 @@ def language() -> Language:
     return _current
 
 
-def set_language(name: str) -> None:
-    """Take a language for this process. Raises ValueError on one that finetty does not speak."""
+def set_language(name: str | None) -> None:
+    """Take a language for this process; None takes the environment's. Raises Refusal on one that it does not speak."""
     global _current
-    found = _known(name)
+    found = preferred(os.environ) if name is None else _known(name)
     if found is None:
-        raise ValueError(name)
+        raise Refusal(NO_SUCH_LANGUAGE(name=name), SPOKEN())
     _current = found
 
 
