@@ -67,6 +67,11 @@ class EventReader:
         self._file_id: tuple[int, int] | None = None
         self._skipping = False
 
+    @property
+    def offset(self) -> int:
+        """Bytes of the log up to the end of the last line that was read."""
+        return self._offset - len(self._rest)
+
     def read(self, max_events: int = 5000, max_seconds: float = 0.05) -> list[Event]:
         """The next events, at most so many and for about so long; empty when there is nothing new yet.
 
