@@ -1,0 +1,515 @@
+"""The command line: each command reads its arguments, asks the backend, prints; nothing is worked out here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from finetty.backend.messages import Refusal
+from finetty.tui.language import _, set_language, translate
+
+if TYPE_CHECKING:
+    from finetty.backend.planning.facts import Facts
+    from finetty.backend.planning.plan import Plan
+    from finetty.backend.recipe import Recipe
+    from finetty.backend.runs import Run
+
+app = typer.Typer(
+    name="finetty",
+    help="Fine-tune a language model from the terminal.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or `latest`.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Change an option of the recipe.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+RunsDir = Annotated[Path | None, typer.Option("--runs-dir", metavar="FOLDER", help="Where runs are kept.")]
+Language = Annotated[str | None, typer.Option("--lang", metavar="en|zh_CN", help="The language of the screen.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines, without a screen.")]
+Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+EXIT_REFUSED = 2
+
+
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command of finetty: errors become one sentence and exit code 2, or 1 where finetty itself is at fault."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            with_errors_said(lambda: function(*args, **kwargs), debug=bool(kwargs.get("debug")))
+
+        app.command(name)(guarded)
+        return function
+
+    return register
+
+
+def with_errors_said(action: Callable[[], None], *, debug: bool) -> None:
+    """Run `action`; what goes wrong is said on stderr. Raises typer.Exit."""
+    try:
+        action()
+    except Refusal as refusal:
+        if debug:
+            traceback.print_exc()
+        stop(said(refusal))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except (typer.Exit, typer.Abort, SystemExit, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        problem = f"{type(error).__name__}: {error}"
+        stop(_("finetty itself failed: {problem}. Run it again with --debug to see where.").format(problem=problem), 1)
+
+
+def said(refusal: Refusal) -> str:
+    """A refusal as one line in the user's language: place, what is wrong, what mends it."""
+    place = "" if refusal.path is None else f"{refusal.path}:{refusal.line}: " if refusal.line else f"{refusal.path}: "
+    fix = f" {translate(refusal.fix)}" if refusal.fix else ""
+    return place + translate(refusal.said) + fix
+
+
+def stop(sentence: str, code: int = EXIT_REFUSED) -> NoReturn:
+    print(printable(sentence), file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def printable(text: str) -> str:
+    """Text from anywhere, with escape and other control characters made visible."""
+    from finetty.tui.text import visible
+
+    return visible(text)
+
+
+def say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(printable(line))
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def home(
+    context: typer.Context, lang: Language = None, runs_dir: RunsDir = None, ascii: Ascii = False, debug: Debug = False
+) -> None:
+    set_language(lang)
+    if runs_dir:
+        os.environ["FINETTY_RUNS"] = str(runs_dir)
+    if ascii:
+        os.environ["FINETTY_ASCII"] = "1"
+    if context.invoked_subcommand is None:
+        with_errors_said(lambda: open_app("home", None), debug=debug)
+
+
+def open_app(start: str, recipe: Recipe | None, *, fault: str | None = None) -> None:
+    """The app on a terminal; without one, a sentence that says what to use instead."""
+    if not on_terminal():
+        stop(
+            _(
+                "finetty's screen needs a terminal. Without one, use `finetty train RECIPE --plain`, "
+                "`finetty plan RECIPE` or `finetty demo`; `finetty --help` lists every command."
+            )
+        )
+    from finetty.tui.app import FinettyApp
+
+    FinettyApp(draft=recipe, start=start, fault=fault).run_and_hand_over()
+
+
+def on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@command("new")
+def new(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="A recipe to begin with.")] = None,
+    fault: Annotated[str | None, typer.Option(hidden=True)] = None,
+    lang: Language = None,
+    ascii: Ascii = False,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Open the wizard."""
+    common(lang, runs_dir, ascii)
+    from finetty.backend.recipe import load_recipe
+
+    open_app("new", load_recipe(recipe) if recipe else None, fault=fault)
+
+
+@command("demo")
+def demo(
+    settings: Settings = None,
+    plain: Plain = False,
+    lang: Language = None,
+    ascii: Ascii = False,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Tune a small model on a dataset that ships with finetty."""
+    common(lang, runs_dir, ascii)
+    from finetty.backend.demo import RECIPE
+    from finetty.backend.recipe import load_recipe, with_assignments
+
+    recipe = with_assignments(load_recipe(RECIPE), settings or [])
+    if on_terminal() and not plain:
+        open_app("demo", recipe)
+    else:
+        train_recipe(recipe, plain=True)
+
+
+@command("plan")
+def plan(
+    recipe: RecipePath,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    gpu: Annotated[str | None, typer.Option("--gpu", metavar="NAME|SIZE", help="Plan for a card that is not here.")] = None,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """What a recipe would do on this machine: every choice with its reason, memory, disk, time."""
+    common(lang, runs_dir)
+    _facts, planned = plan_of(recipe, settings, gpu=gpu)
+    if as_json:
+        print_json(planned.to_json())
+    else:
+        from finetty.tui.plain import plan_lines
+
+        say(plan_lines(planned))
+    if planned.errors:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@command("train")
+def train(
+    recipe: RecipePath,
+    settings: Settings = None,
+    plain: Plain = False,
+    lang: Language = None,
+    ascii: Ascii = False,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Train: with the dashboard on a terminal, in plain lines elsewhere."""
+    common(lang, runs_dir, ascii)
+    from finetty.backend.recipe import load_recipe, with_assignments
+
+    train_recipe(with_assignments(load_recipe(recipe), settings or []), plain=plain or not on_terminal())
+
+
+def train_recipe(recipe: Recipe, *, plain: bool) -> None:
+    """Plan, make the run's folder, and become the process that trains. Exit code 2 where the plan has an error."""
+    from finetty.backend.planning import gather
+    from finetty.backend.planning import plan as make_plan
+    from finetty.backend.runs import Run, runs_root
+    from finetty.tui.plain import finding_lines
+
+    root = runs_root()
+    facts = gather(recipe, runs_root=root, report=lambda line: print(printable(line), file=sys.stderr))
+    planned = make_plan(recipe, facts.model, facts.machine, facts.data)
+    if planned.errors:
+        stop("\n".join(finding_lines(planned.errors)))
+    run = Run.create(root, planned.to_json(), planned.recipe, asked=recipe)
+    become_run(run, plain=plain)
+
+
+def become_run(run: Run, *, plain: bool, resume: bool = False) -> None:
+    """Hand the run over to a fresh interpreter: this very process where there is no screen to keep."""
+    from finetty.tui.processes import hand_over
+
+    hand_over(run, plain=plain, resume=resume)
+
+
+@command("runs")
+def runs(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
+    """List the runs, the newest first."""
+    common(lang, runs_dir)
+    from finetty.backend.runs import list_runs, runs_root
+    from finetty.tui.plain import run_document, runs_lines
+
+    found = list_runs(runs_root())
+    if as_json:
+        print_json([run_document(run) for run in found])
+    else:
+        say(runs_lines(found))
+
+
+@command("attach")
+def attach(
+    run: RunName = "latest",
+    plain: Plain = False,
+    lang: Language = None,
+    ascii: Ascii = False,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Watch a run, and steer it, from any login."""
+    common(lang, runs_dir, ascii)
+    watched = find(run)
+    if plain or not on_terminal():
+        from finetty.tui.plain import follow
+
+        follow(watched)
+        return
+    from finetty.tui.screens.dashboard import DashboardApp
+
+    DashboardApp(watched, owner=False).run()
+
+
+@command("resume")
+def resume(
+    run: RunName,
+    plain: Plain = False,
+    lang: Language = None,
+    ascii: Ascii = False,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with a paused run, or with a dead one from its last whole checkpoint."""
+    common(lang, runs_dir, ascii)
+    from finetty.backend.runs import LIVE_STATES
+
+    found = find(run)
+    state = found.status().state
+    if state == "paused":
+        steer(found, "resume")
+    elif state in LIVE_STATES and state != "queued":
+        stop(_("The run {run} is already {state}.").format(run=found.id, state=state), 1)
+    elif state == "finished":
+        stop(_("The run {run} is finished; there is nothing left to train.").format(run=found.id), 1)
+    else:
+        become_run(found, plain=plain or not on_terminal(), resume=state != "queued")
+
+
+@command("stop")
+def stop_run(
+    run: RunName,
+    discard: Annotated[bool, typer.Option("--discard", help="Stop without saving.")] = False,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Stop a run at its next step and save what it has learned."""
+    common(lang, runs_dir)
+    steer(find(run), "stop" if discard else "stop-and-save")
+
+
+@command("pause")
+def pause(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
+    """Pause a run between two micro-batches."""
+    common(lang, runs_dir)
+    steer(find(run), "pause")
+
+
+@command("checkpoint")
+def checkpoint(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
+    """Have a run write a checkpoint at its next step."""
+    common(lang, runs_dir)
+    steer(find(run), "checkpoint")
+
+
+def steer(run: Run, name: str) -> None:
+    """Send a command to a live run and say what it answered. Exit code 1 where the run is not alive."""
+    from finetty.backend.runs import LIVE_STATES, send_command, wait_for_result
+
+    state = run.status().state
+    if state not in LIVE_STATES:
+        stop(_("The run {run} is not alive: it is {state}.").format(run=run.id, state=state), 1)
+    answer = wait_for_result(run, send_command(run, name))
+    if answer is None:
+        stop(_("The run {run} has not answered within 30 seconds; the command waits for it.").format(run=run.id), 1)
+    print(printable(f"{run.id}: {name}: {answer.get('result')}"))
+
+
+@command("rm")
+def remove(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
+    """Delete a run's folder: its checkpoints and its result."""
+    common(lang, runs_dir)
+    from finetty.backend.runs import remove_run, runs_root
+
+    freed = remove_run(runs_root(), run)
+    from finetty.tui.text import size
+
+    print(_("Deleted; {size} are free again.").format(size=size(freed)))
+
+
+@command("preview")
+def preview(
+    recipe: RecipePath,
+    row: Annotated[int, typer.Option("--row", min=1, help="Which row, from 1.")] = 1,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Show a row as the model reads it: text, tokens, and which of them are trained."""
+    common(lang, runs_dir)
+    from finetty.backend.dataset import preview_row
+    from finetty.tui.plain import preview_lines
+
+    facts, _planned = plan_of(recipe, settings)
+    document = preview_row(facts.encoder, facts.rows, row)
+    if as_json:
+        print_json(document)
+    else:
+        say(preview_lines(document))
+
+
+@command("data")
+def data(
+    recipe: RecipePath,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """The data report: rows read, used and refused with file and line, lengths, tokens."""
+    common(lang, runs_dir)
+    from finetty.backend.dataset import data_report
+    from finetty.tui.plain import report_lines
+
+    facts, planned = plan_of(recipe, settings)
+    document = data_report(facts.rows, facts.data, planned.recipe)
+    if as_json:
+        print_json(document)
+    else:
+        say(report_lines(document))
+
+
+@command("models")
+def models(
+    query: Annotated[str, typer.Argument(metavar="[QUERY]", help="Part of a name.")] = "",
+    classify: Annotated[str | None, typer.Option("--classify", metavar="NAME", help="What a model's name says.")] = None,
+    as_json: AsJson = False,
+    lang: Language = None,
+    debug: Debug = False,
+) -> None:
+    """The models on this machine, and what a model's name says."""
+    common(lang)
+    from finetty.backend import models as known
+    from finetty.tui.plain import classified_lines, models_lines
+
+    if classify is not None:
+        document = known.classify(classify)
+        print_json(document) if as_json else say(classified_lines(document))
+        return
+    found = [model.to_json() for model in known.local_models() if query.lower() in model.name.lower()]
+    print_json(found) if as_json else say(models_lines(found))
+
+
+@command("templates")
+def templates(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One template.")] = None,
+    jinja: Annotated[bool, typer.Option("--jinja", help="Print the template as Jinja.")] = False,
+    as_json: AsJson = False,
+    lang: Language = None,
+    debug: Debug = False,
+) -> None:
+    """The conversation templates, or one of them rendered."""
+    common(lang)
+    from finetty.backend.conversation import registry
+    from finetty.tui.plain import template_lines, templates_lines
+
+    if name is None:
+        listed = registry.template_list()
+        print_json(listed) if as_json else say(templates_lines(listed))
+    elif jinja:
+        print(registry.template_jinja(name))
+    else:
+        document = registry.template_document(name)
+        print_json(document) if as_json else say(template_lines(document))
+
+
+@command("chat")
+def chat(
+    run: RunName,
+    base: Annotated[bool, typer.Option("--base", help="Talk to the base model instead of the result.")] = False,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Print one answer, for scripts.")] = None,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Talk to a run's result, or to its base."""
+    common(lang, runs_dir)
+    from finetty.tui.chat import answer_once, converse
+
+    if prompt is None:
+        converse(find(run), base=base)
+    else:
+        answer_once(find(run), prompt, base=base)
+
+
+@command("doctor")
+def doctor(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
+    """What this machine has, what will work, what is missing and the command that mends it."""
+    common(lang, runs_dir)
+    from finetty.backend.machine import doctor as examination
+    from finetty.backend.runs import runs_root
+    from finetty.tui.plain import doctor_lines
+
+    document = examination(runs_root())
+    print_json(document) if as_json else say(doctor_lines(document))
+
+
+@command("keys")
+def keys(lang: Language = None, debug: Debug = False) -> None:
+    """Every action of the screens, with its key."""
+    common(lang)
+    from finetty.tui.actions import key_lines
+
+    say(key_lines())
+
+
+def common(lang: str | None = None, runs_dir: Path | None = None, ascii: bool = False) -> None:
+    if lang:
+        set_language(lang)
+    if runs_dir:
+        os.environ["FINETTY_RUNS"] = str(runs_dir)
+    if ascii:
+        os.environ["FINETTY_ASCII"] = "1"
+
+
+def plan_of(path: Path, settings: list[str] | None, *, gpu: str | None = None) -> tuple[Facts, Plan]:
+    from finetty.backend.planning import gather
+    from finetty.backend.planning import plan as make_plan
+    from finetty.backend.recipe import load_recipe, with_assignments
+    from finetty.backend.runs import runs_root
+
+    recipe = with_assignments(load_recipe(path), settings or [])
+    facts = gather(recipe, runs_root=runs_root(), gpu=gpu)
+    return facts, make_plan(recipe, facts.model, facts.machine, facts.data)
+
+
+def find(name: str) -> Run:
+    from finetty.backend.runs import find_run, runs_root
+
+    return find_run(runs_root(), name)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

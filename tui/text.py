@@ -1,0 +1,69 @@
+"""Text for a terminal: sizes, durations, and strangers' text with nothing in it that a terminal would obey."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+
+
+def visible(text: str) -> str:
+    """The text with every control character but newline and tab written out: ESC as \\x1b, an override as \\u202e."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or not _obeyed(character):
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _obeyed(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs"} or ord(character) in _BIDI
+
+
+def size(count: int | None) -> str:
+    """Bytes in the unit that a person reads: 15.4 GB (1024-based, as cards are sold and measured)."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit in {"B", "KB"} or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 45s, 3m 20s, 2h 05m or 3d 4h."""
+    if seconds is None:
+        return "?"
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours_left}h"
+    if hours:
+        return f"{hours}h {minutes_left:02d}m"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def count(number: int | None) -> str:
+    """A count with its thousands apart: 1,234,567."""
+    return "?" if number is None else f"{number:,}"
+
+
+def short_count(number: int | None) -> str:
+    """A count in thousands, millions or billions: 134.5M."""
+    if number is None:
+        return "?"
+    for limit, unit in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
+        if number >= limit:
+            return f"{number / limit:.1f}{unit}"
+    return str(number)
+
+
+def loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
