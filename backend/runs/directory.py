@@ -90,16 +90,16 @@ class Run:
         return self.path / "output"
 
     @classmethod
-    def create(cls, root: Path, plan: Mapping[str, Any], recipe: Recipe, *, asked: Recipe) -> Run:
+    def create(cls, root: Path, plan: Mapping[str, Any], recipe: Recipe, *, asked: Recipe | None = None) -> Run:
         """Make the folder of a new run, whole or not at all; its state is "queued".
 
-        `plan` is the plan's JSON document, `recipe` its resolved recipe (for the names), `asked` what the user wrote.
+        `plan` is the plan's JSON document; recipe.yaml becomes `asked`, else `recipe`, which also gives the name.
         Raises Refusal on a full disk or a root that cannot be written, and leaves nothing behind.
         """
         beside: Path | None = None
         try:
             beside = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-            _fill(beside, plan, asked, run_name(recipe))
+            _fill(beside, plan, asked or recipe, run_name(recipe))
             return cls(_placed(beside, root, recipe))
         except OSError as error:
             if beside:
@@ -228,19 +228,23 @@ def find_run(root: Path, name: str) -> Run:
     return found[0]
 
 
-def remove_run(run: Run) -> None:
-    """Delete a run's folder; a link in it is deleted, never followed. Raises Refusal while the run is alive."""
-    if run.path.is_symlink() or not _ID.fullmatch(run.id):
-        raise Refusal(NOT_A_RUN(), LIST_THEM(), path=run.path)
+def remove_run(root: Path, name: str) -> int:
+    """Delete a run's folder and return the bytes that are free again.
+
+    A link in it is deleted, never followed. Raises Refusal while the run is alive.
+    """
+    run = find_run(root, name)
     if is_locked(run.lock_path):
         raise Refusal(IS_ALIVE(name=run.id), STOP_FIRST(name=run.id))
     aside = run.path.with_name(f".removed-{secrets.token_hex(8)}")
     try:
         with RunLock(run.lock_path):
             run.path.rename(aside)
+            freed = _size(aside)
             shutil.rmtree(aside)
     except OSError as error:
         raise Refusal(NOT_REMOVED(name=run.id, reason=error.strerror)) from None
+    return freed
 
 
 def run_name(recipe: Recipe) -> str:
@@ -319,3 +323,9 @@ def _age(path: Path) -> tuple[str, int] | None:
         return run.id[:13], run.recipe_path.stat().st_mtime_ns
     except (Refusal, OSError):
         return None
+
+
+def _size(folder: Path) -> int:
+    """Bytes on the disk under `folder`, links not followed."""
+    inner = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sum(path.lstat().st_blocks * 512 for path in inner)

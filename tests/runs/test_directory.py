@@ -168,7 +168,7 @@ class TestStatus:
             with pytest.raises(Refusal, match="Another process"), Run.open(run.path).lock():
                 pass
             with pytest.raises(Refusal, match="finetty stop"):
-                remove_run(run)
+                remove_run(root, run.id)
         finally:
             trainer.kill()
         assert (run.status().state, run.status().step, run.is_alive()) == ("crashed", 3, False)
@@ -248,14 +248,15 @@ class TestRemove:
         precious.mkdir()
         (precious / "file").write_text("mine")
         (run.path / "output").symlink_to(precious)
-        remove_run(run)
+        assert remove_run(root, run.id) >= 4096
         assert list(root.iterdir()) == [other.path]
         assert (precious / "file").read_text() == "mine"
 
-    def test_a_link_in_the_root_is_not_a_run(self, root: Path) -> None:
-        outside = made(root.parent)
-        link = root / "20261124-0000-link-0000"
-        link.symlink_to(outside.path)
+    @pytest.mark.parametrize("name", ["link", "../outside", ".", ""])
+    def test_nothing_outside_of_the_root_is_removed(self, root: Path, name: str) -> None:
+        made(root)
+        made(root.parent).path.rename(root.parent / "outside")
+        (root / "link").symlink_to(root.parent / "outside")
         with pytest.raises(Refusal):
-            remove_run(Run.open(link))
-        assert outside.plan_path.is_file()
+            remove_run(root, name)
+        assert (root.parent / "outside" / "plan.json").is_file()
