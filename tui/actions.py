@@ -88,6 +88,22 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "close", "escape", mark("Close"), mark("Back to the review; changes are kept as they are made."), "settings"
     ),
+    Action("pause", "p", mark("Pause"), mark("Hold the run between two batches, or let it go on."), "dashboard"),
+    Action("checkpoint", "c", mark("Checkpoint"), mark("Write a checkpoint at the next step."), "dashboard"),
+    Action("stop", "s", mark("Stop, save"), mark("End the run and keep what was learned; it asks first."), "dashboard"),
+    Action("discard", "x", mark("Discard"), mark("End the run and save nothing; it asks first."), "dashboard"),
+    Action("detach", "d", mark("Detach"), mark("Leave the screen; the run goes on."), "dashboard"),
+    Action("next_panel", "tab", mark("Next panel"), mark("Go to the next panel."), "dashboard"),
+    Action("previous_panel", "shift+tab", mark("Panel before"), mark("Go to the panel before."), "dashboard", False),
+    Action("console", "l", mark("Log"), mark("Show what the libraries print, or go back."), "dashboard"),
+    Action("search", "slash", mark("Search"), mark("Show only the lines of the log that hold a text."), "dashboard"),
+    Action("fill", "f", mark("Fill"), mark("Let the panel with the focus fill the screen, or shrink it."), "dashboard"),
+    Action("log_scale", "g", mark("Log scale"), mark("Draw equal factors at equal heights, or not."), "dashboard"),
+    Action("done", "enter", mark("Leave"), mark("Leave; the run is over."), "dashboard"),
+    Action("leave_run", "q", mark("Leave"), mark("Leave; it asks what becomes of the run."), "dashboard"),
+    Action("attach", "enter", mark("Open"), mark("Open the dashboard of the highlighted run."), "runs"),
+    Action("refresh", "r", mark("Look again"), mark("Read the list of runs again."), "runs"),
+    Action("close", "escape,q", mark("Close"), mark("Leave the list of runs."), "runs"),
 )
 """The dashboard's and the list of runs' own actions stand here too, with `where` saying so."""
 
