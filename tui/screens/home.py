@@ -1,0 +1,147 @@
+"""The first screen: one line on the machine, and the four things a person comes for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from finetty.tui.actions import bindings
+from finetty.tui.language import _, mark
+from finetty.tui.screens.base import TranslatedScreen
+from finetty.tui.widgets.keybar import KeyBar
+
+if TYPE_CHECKING:
+    from finetty.backend.machine.facts import MachineFacts
+    from finetty.tui.app import FinettyApp
+
+ENTRIES: tuple[tuple[str, str, str], ...] = (
+    ("demo", mark("Try the demo"), mark("a small real model learns a new habit in about five minutes")),
+    ("new", mark("Tune my data"), mark("choose a model and a file of rows; finetty works out the rest")),
+    ("watch", mark("Watch a run"), mark("the runs of this machine, live and past")),
+    ("check", mark("Check this machine"), mark("what it has, what it lacks, and what mends it")),
+)
+"""Action, name and explanation of each entry."""
+
+
+class Menu(Widget, can_focus=True):
+    """The entries, one highlighted."""
+
+    DEFAULT_CSS = "Menu { height: auto; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("enter", "choose", "Open"),
+    ]
+
+    class Chosen(Message):
+        def __init__(self, action: str) -> None:
+            self.action = action
+            super().__init__()
+
+    def __init__(self, at: int = 0) -> None:
+        super().__init__(id="menu")
+        self.at = at
+
+    def action_move(self, by: int) -> None:
+        self.at = (self.at + by) % len(ENTRIES)
+        self.refresh()
+
+    def action_choose(self) -> None:
+        self.post_message(self.Chosen(ENTRIES[self.at][0]))
+
+    def on_click(self, event: object) -> None:
+        line = getattr(event, "y", 0) // 2
+        if line < len(ENTRIES):
+            self.at = line
+            self.action_choose()
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        return 2 * len(ENTRIES)
+
+    def render(self) -> Content:
+        longest = max(Content(_(name)).cell_length for _action, name, _about in ENTRIES)
+        return Content("\n\n").join([self._line(index, longest) for index in range(len(ENTRIES))])
+
+    def _line(self, index: int, longest: int) -> Content:
+        action, name, about = ENTRIES[index]
+        chosen = index == self.at
+        shown = Content.styled(_(name), "bold $text-accent" if chosen else "bold")
+        shown = shown.pad_right(longest - shown.cell_length + 3)
+        mark_ = Content.styled("▸ " if chosen else "  ", "bold $text-accent")
+        return Content.assemble(mark_, (action[0], "$text-muted"), "  ", shown, (_(about), "$text-muted")).truncate(
+            max(1, self.size.width), ellipsis=True
+        )
+
+
+class Home(TranslatedScreen[None]):
+    """What finetty is, what this machine is, and where to go."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("home")
+    app: FinettyApp
+    machine: MachineFacts | None = None
+    at = 0
+
+    def compose(self) -> ComposeResult:
+        yield Static(
+            Content.assemble(("finetty", "bold $accent"), "  ", (_("fine-tune in the terminal"), "$text-muted")), id="title"
+        )
+        yield Static(
+            _("Teach a language model your own way of answering: guided, predicted, and explained step by step."),
+            id="about",
+            markup=False,
+        )
+        yield Static(self._machine_line(), id="machine", markup=False)
+        yield Menu(self.at)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(Menu).focus()
+        self.call_after_refresh(self._look_at_the_machine)
+
+    @work(thread=True, group="machine")
+    def _look_at_the_machine(self) -> None:
+        from finetty.backend.machine import machine_facts
+
+        facts = machine_facts()
+        self.app.call_from_thread(self._show_machine, facts)
+
+    def _show_machine(self, facts: MachineFacts) -> None:
+        self.machine = facts
+        self.query_one("#machine", Static).update(self._machine_line())
+
+    def _machine_line(self) -> str:
+        if self.machine is None:
+            return _("Looking at this machine …")
+        from finetty.tui.machine_words import machine_line
+
+        return machine_line(self.machine)
+
+    async def on_menu_chosen(self, event: Menu.Chosen) -> None:
+        self.at = self.query_one(Menu).at
+        await self.run_action(event.action)
+
+    async def action_demo(self) -> None:
+        from finetty.backend.demo import RECIPE
+        from finetty.backend.recipe import load_recipe
+
+        await self.app.open_wizard(load_recipe(RECIPE), name="demo")
+
+    async def action_new(self) -> None:
+        await self.app.open_wizard()
+
+    def action_watch(self) -> None:
+        from finetty.tui.screens.runs_list import RunsList
+
+        self.app.push_screen(RunsList())
+
+    def action_check(self) -> None:
+        from finetty.tui.screens.check import Check
+
+        self.app.push_screen(Check(self.machine))

@@ -1,0 +1,174 @@
+"""The steps of the wizard: each one draws the draft's answers as fields and says what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from finetty.backend.messages import Finding
+from finetty.backend.recipe import options
+from finetty.tui.guide import word
+from finetty.tui.language import _, mark, translate
+from finetty.tui.screens.state import State
+from finetty.tui.text import size
+from finetty.tui.widgets.cards import Cards
+from finetty.tui.widgets.field import Field, Words, field_for
+
+
+class Step(Vertical):
+    """One step. `name` is what findings are sorted by, `fields` the options that have a line in it."""
+
+    DEFAULT_CSS = """
+    Step { height: 1fr; width: 1fr; padding: 0 1; }
+    Step > .heading { text-style: bold; color: $text-accent; height: 1; }
+    Step > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
+    """
+    step: ClassVar[str]
+    titled: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]] = ()
+    wide_meaning: ClassVar[bool] = True
+    """Whether the explanation below gets its full height; steps that show much of their own take it back."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(id=f"step-{self.step}")
+        self.state = state
+
+    def field(self, option: str) -> Field:
+        return field_for(options()[option], self.state.draft.text(option))
+
+    def first_control(self) -> Widget | None:
+        """What has the focus when the step opens."""
+        return next((widget for widget in self.query("*").results(Widget) if widget.focusable), None)
+
+    def show(self) -> None:
+        """Draw again what plan() and the readers have found out."""
+        for field in self.query(Field):
+            show_field(field, self.state)
+
+
+def show_field(field: Field, state: State) -> None:
+    """The field's answer, and beside it what is wrong with it or what plan() made of `auto`."""
+    field.show(state.draft.text(field.option))
+    faults = [found for found in state.findings_for(field.option) if found.level == "error"]
+    if faults:
+        field.note("✗ " + translate(faults[0].message), fault=True)
+        return
+    value = state.resolved(field.option)
+    shown = _(word(value)) if value is not None else ""
+    field.note(f"→ {shown}" if shown else "")
+
+
+class MethodStep(Step):
+    """Which parameters are trained, and how precisely the model is kept and computed."""
+
+    step = "method"
+    titled = mark("Method")
+    methods: ClassVar[dict[str, str]] = {
+        "lora": mark("small added matrices"),
+        "freeze": mark("some whole layers"),
+        "full": mark("every parameter"),
+    }
+    of_method: ClassVar[dict[str, tuple[str, ...]]] = {
+        "lora": ("method.rank", "method.alpha", "method.targets"),
+        "freeze": ("method.layers",),
+        "full": (),
+    }
+    fields = ("method.name", "precision.quantization", "precision.compute", "method.rank", "method.alpha")
+
+    def compose(self) -> ComposeResult:
+        yield Static(_("What is trained"), classes="heading", markup=False)
+        yield Cards("method.name", self.methods, str(self.state.draft.value("method.name")))
+        yield Static(_("How precisely"), classes="heading", markup=False)
+        yield self.field("precision.quantization")
+        yield self.field("precision.compute")
+        with VerticalScroll(id="of-method", can_focus=False):
+            yield from self._of_method()
+
+    def _of_method(self) -> Iterable[Widget]:
+        chosen = self.state.draft.recipe.method.name
+        if self.of_method[chosen]:
+            yield Static(_("How it learns"), classes="heading", markup=False)
+        for option in (*self.of_method[chosen], "training.epochs", "training.learning_rate"):
+            yield self.field(option)
+
+    def show(self) -> None:
+        cards = self.query_one(Cards)
+        cards.show(str(self.state.draft.value("method.name")))
+        cards.show_notes({name: self._memory_note(name) for name in self.methods})
+        self._follow_method()
+        super().show()
+
+    def _follow_method(self) -> None:
+        """The fields below are those of the chosen method."""
+        chosen = self.state.draft.recipe.method.name
+        wanted = {*self.of_method[chosen], "training.epochs", "training.learning_rate"}
+        place = self.query_one("#of-method", VerticalScroll)
+        if {field.option for field in place.query(Field)} != wanted:
+            place.remove_children()
+            place.mount_all(self._of_method())
+
+    def _memory_note(self, method: str) -> str:
+        plan = self.state.with_option("method.name", method)
+        prediction = plan.memory.exact or plan.memory.live if plan else None
+        if plan is None or prediction is None:
+            return ""
+        sign = {"fits": "✓", "tight": "!", "over": "✗", "unknown": "?"}[plan.memory.verdict]
+        return f"≈ {size(prediction.process)} {sign}"
+
+
+class AccelerationStep(Step):
+    """Faster kernels, where this machine has them."""
+
+    step = "acceleration"
+    titled = mark("Speed")
+    fields = ("acceleration.attention", "acceleration.unsloth", "acceleration.liger")
+    libraries: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("flash_attn", "FlashAttention-2"),
+        ("unsloth", "Unsloth"),
+        ("liger_kernel", "Liger Kernel"),
+        ("bitsandbytes", "bitsandbytes"),
+    )
+
+    def compose(self) -> ComposeResult:
+        yield Static(_("Faster, or in less memory"), classes="heading", markup=False)
+        for option in self.fields:
+            yield self.field(option)
+        yield self.field("acceleration.fallback")
+        yield Static(_("On this machine"), classes="heading", markup=False)
+        with VerticalScroll(can_focus=False):
+            yield Static("", id="libraries", markup=False)
+
+    def show(self) -> None:
+        super().show()
+        self.query_one("#libraries", Static).update(Content("\n").join(self._libraries()))
+
+    def _libraries(self) -> list[Content]:
+        machine = self.state.known.machine
+        if machine is None:
+            return [Content.styled(_("Looking at this machine …"), "$text-muted")]
+        lines = []
+        for name, shown in self.libraries:
+            found = machine.accelerators.get(name)
+            if found is not None and found.version is not None:
+                lines.append(Content.assemble(("✓ ", "$text-success"), shown, (f" {found.version}", "$text-muted")))
+            else:
+                reason = found.reason if found and found.reason else _("not installed")
+                lines.append(Content.assemble(("· ", "$text-muted"), shown, (f" {reason}", "$text-muted")))
+        return lines
+
+
+def blocking(state: State, step: str) -> Finding | None:
+    """What must be mended before this step can be left: only a model or data that is not there holds anybody up."""
+    options_of = {"model": "model.path", "data": "dataset.train"}
+    if step not in options_of:
+        return None
+    return next((found for found in state.errors if found.option == options_of[step]), None)
+
+
+__all__ = ["AccelerationStep", "MethodStep", "Step", "Words", "blocking", "show_field"]
