@@ -1,0 +1,215 @@
+"""encode(row): token ids and what is learned of them. The preview, the data report and the training all use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from tokenizers import Encoding, Tokenizer
+
+from finetty.backend.conversation.rendering import Rendered, Renderer, RowProblem, TrainOn
+from finetty.backend.conversation.rows import Encoded, Row, Turn
+from finetty.backend.messages import Finding, Message, message
+
+TOO_LONG = message(
+    "conversation.too_long", "The answer alone is longer than the cutoff of {cutoff} tokens, so the row is left out."
+)
+NOTHING_LEARNED = message("conversation.nothing_learned", "No token of the row would be learned.")
+
+BATCH_ROWS = 512
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """What became of a row: its training sequences, or why there are none."""
+
+    row: Row
+    sequences: tuple[Encoded, ...]
+    problem: Message | None = None
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Made by `load_encoder`. A row longer than `cutoff` loses of its prompt, never of its answer.
+
+    `chat_template` is the Jinja to save with the tokenizer: it writes what was trained. `pad_id` fills batches, which
+    the attention mask hides, so it may be any id; `stop_ids` end generation, the template's own first.
+    """
+
+    name: str
+    reason: Message
+    chat_template: str
+    special: Mapping[str, str]
+    """Special tokens to save with the tokenizer: bos_token, eos_token, pad_token …"""
+    pad_id: int
+    stop_ids: tuple[int, ...]
+    findings: tuple[Finding, ...]
+    renderer: Renderer
+    tokenizer: Tokenizer
+    train_on: TrainOn = "assistant"
+    cutoff: int | None = None
+
+    @property
+    def pad_token(self) -> str | None:
+        return self.special.get("pad_token")
+
+    @property
+    def eos_token(self) -> str | None:
+        return self.special.get("eos_token")
+
+    def with_cutoff(self, cutoff: int | None) -> Encoder:
+        """The same with another cutoff; None cuts nothing."""
+        return replace(self, cutoff=cutoff)
+
+    def encode(self, row: Row) -> list[Encoded]:
+        """The row's training sequences: usually one, several where the template cannot show it whole, none where
+        the row cannot be used (`encode_rows` says why)."""
+        return list(next(self.encode_rows([row])).sequences)
+
+    def encode_rows(self, rows: Iterable[Row]) -> Iterator[EncodedRow]:
+        """All rows, in their order, tokenized in batches on all cores."""
+        waiting = iter(rows)
+        while batch := list(islice(waiting, BATCH_ROWS)):
+            yield from self._encode_batch(batch)
+
+    def text(self, row: Row) -> str:
+        """The text that the model reads of the row, whole; where a row becomes several texts, the last. Raises
+        RowProblem."""
+        return self.renderer.rendered(row, self.train_on)[-1].text
+
+    def prompt(self, turns: Sequence[Turn], tools: tuple[Mapping[str, Any], ...] = ()) -> list[int]:
+        """The ids that ask for the next answer, as inference renders them. Raises RowProblem."""
+        return self._ids(self.renderer.prompt(turns, tools))
+
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """The ids' text, without special tokens unless `special`."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=not special)
+        return text
+
+    def token(self, token_id: int) -> str:
+        """The vocabulary's own spelling of a token."""
+        return self.tokenizer.id_to_token(token_id) or ""
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        added = self.tokenizer.get_added_tokens_decoder()
+        return frozenset(token_id for token_id, token in added.items() if token.special) | frozenset(self.stop_ids)
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id in self._special_ids
+
+    def _encode_batch(self, rows: Sequence[Row]) -> Iterator[EncodedRow]:
+        outcomes = [self._rendered(row) for row in rows]
+        texts = [piece.text for outcome in outcomes if isinstance(outcome, list) for piece in outcome]
+        encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if isinstance(outcome, Message):
+                yield EncodedRow(row, (), outcome)
+            else:
+                yield self._outcome(row, [self._sequence(piece, next(encodings)) for piece in outcome])
+
+    def _rendered(self, row: Row) -> list[Rendered] | Message:
+        try:
+            return self.renderer.rendered(row, self.train_on)
+        except RowProblem as problem:
+            return problem.said
+
+    def _outcome(self, row: Row, sequences: Sequence[Encoded]) -> EncodedRow:
+        learned = [sequence for sequence in sequences if any(sequence.trained)]
+        if not learned:
+            return EncodedRow(row, (), NOTHING_LEARNED())
+        if self.cutoff is None or all(len(sequence.ids) <= self.cutoff for sequence in learned):
+            return EncodedRow(row, tuple(learned))
+        shortened = [self._shortened(row, sequence, place) for place, sequence in enumerate(learned)]
+        kept = tuple(sequence for sequence in shortened if sequence is not None)
+        return EncodedRow(row, kept, None if kept else TOO_LONG(cutoff=self.cutoff))
+
+    def _sequence(self, piece: Rendered, encoding: Encoding) -> Encoded:
+        ids = tuple(encoding.ids)
+        return Encoded(ids, _trained(encoding, piece, len(ids)), piece.text, split=self._split)
+
+    def _shortened(self, row: Row, sequence: Encoded, place: int) -> Encoded | None:
+        """The sequence within the cutoff: without its oldest exchanges, then without the start of its question."""
+        if self.cutoff is None or len(sequence.ids) <= self.cutoff:
+            return sequence
+        alone = self._answer_alone(row, place)
+        while True:
+            excess = len(sequence.ids) - self.cutoff
+            if excess <= 0:
+                return replace(sequence, cut=True)
+            shorter = _without_first_exchange(alone) or self._with_shorter_question(alone, excess)
+            if shorter is None:
+                return None
+            alone = shorter
+            try:
+                piece = self.renderer.rendered(alone, self.train_on)[-1]
+            except RowProblem:
+                return None
+            sequence = self._sequence(piece, self.tokenizer.encode(piece.text, add_special_tokens=False))
+
+    def _answer_alone(self, row: Row, place: int) -> Row:
+        """The row up to the answer that its sequence number `place` ends with."""
+        answers = [index for index, turn in enumerate(row.turns) if turn.role == "assistant"]
+        several = len(self.renderer.rendered(row, self.train_on)) > 1
+        return replace(row, turns=row.turns[: answers[place] + 1]) if several else row
+
+    def _with_shorter_question(self, row: Row, excess: int) -> Row | None:
+        """The row whose longest question has lost `excess` tokens at its start; None when it has not so many."""
+        questions = [index for index, turn in enumerate(row.turns) if turn.role in ("user", "tool")]
+        if not questions:
+            return None
+        longest = max(questions, key=lambda index: len(row.turns[index].content))
+        content = row.turns[longest].content
+        offsets = self.tokenizer.encode(content, add_special_tokens=False).offsets
+        if len(offsets) <= excess:
+            return None
+        start = max(offsets[excess][0], 1)
+        kept = replace(row.turns[longest], content=content[start:].lstrip() or content[-1])
+        if len(kept.content) >= len(content):
+            return None
+        return replace(row, turns=(*row.turns[:longest], kept, *row.turns[longest + 1 :]))
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _split(self, text: str) -> tuple[str, ...]:
+        """The text cut where its tokens end: what no token claims goes to the next one, at the end to the last."""
+        ends = [end for _, end in self.tokenizer.encode(text, add_special_tokens=False).offsets]
+        if not ends:
+            return ()
+        places = [0, *(max(ends[: index + 1], default=0) if end == 0 else end for index, end in enumerate(ends))]
+        places[-1] = len(text)
+        return tuple(text[start:end] for start, end in zip(places, places[1:], strict=False))
+
+
+def _trained(encoding: Encoding, piece: Rendered, count: int) -> tuple[bool, ...]:
+    """Per token, whether it is learned: whether it begins in a learned stretch of the text."""
+    trained = [False] * count
+    for start, end in piece.learned:
+        first = _first_token(encoding, start, len(piece.text))
+        last = _first_token(encoding, end, len(piece.text))
+        first, last = (count if found is None else found for found in (first, last))
+        trained[first:last] = [True] * (last - first)
+    return tuple(trained)
+
+
+def _first_token(encoding: Encoding, place: int, length: int) -> int | None:
+    """The first token that begins at or behind a character; None when there is none."""
+    while place < length:
+        token: int | None = encoding.char_to_token(place)
+        if token is not None:
+            begin, _ = encoding.token_to_chars(token)
+            return token if begin >= place else token + 1
+        place += 1
+    return None
+
+
+def _without_first_exchange(row: Row) -> Row | None:
+    """The row without its first question and what follows it up to the next; None when there is but one."""
+    questions = [index for index, turn in enumerate(row.turns) if turn.role == "user"]
+    if len(questions) < 2:
+        return None
+    return replace(row, turns=(*row.turns[: questions[0]], *row.turns[questions[1] :]))
