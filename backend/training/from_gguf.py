@@ -1,4 +1,4 @@
-"""Turn a Llama-family GGUF into a plain transformers folder: `python -m finetty.backend.training.from_gguf IN OUT`.
+"""Turn a Llama-family GGUF into a plain transformers folder: `python -P from_gguf.py IN OUT`.
 
 Only numpy, gguf, safetensors and tokenizers are needed. Weights are put back into 32 bits, the only format that holds
 dequantized values exactly. Weights and token ids equal those of transformers' own GGUF loader to the bit (tested),

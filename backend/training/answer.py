@@ -1,0 +1,76 @@
+"""What the model answers to a prompt, token by token as inference would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from transformers.generation import StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from finetty.backend.conversation import Encoder, Turn
+
+SAMPLE_TOKENS = 160
+"""The longest sample answer during a run."""
+
+
+class _Told(BaseStreamer):  # type: ignore[misc]
+    """Tells each new token's id as generate() finds it; the prompt comes first and is not told."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell, self._prompt_passed = tell, False
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._prompt_passed:
+            for token in value.flatten().tolist():
+                self._tell(token)
+        self._prompt_passed = True
+
+    def end(self) -> None:
+        pass
+
+
+def answer_ids(
+    model: Any,
+    encoder: Encoder,
+    turns: Sequence[Turn],
+    *,
+    longest: int = SAMPLE_TOKENS,
+    temperature: float = 0.0,
+    tell: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
+) -> list[int]:
+    """Token ids of the answer, without the stop token. Greedy at temperature 0.
+
+    `tell` gets each token as it comes; generation ends early when `enough` says so.
+    """
+    prompt = torch.tensor([encoder.prompt(turns)], device=model.device)
+    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    config = GenerationConfig(
+        max_new_tokens=longest,
+        eos_token_id=list(encoder.stop_ids),
+        pad_token_id=encoder.pad_id,
+        use_cache=True,
+        **sampling,
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            written = model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                generation_config=config,
+                streamer=_Told(tell) if tell else None,
+                stopping_criteria=StoppingCriteriaList([lambda ids, _: _all(ids, enough())]) if enough else None,
+            )
+    finally:
+        model.train(was_training)
+    ids = written[0, prompt.shape[1] :].tolist()
+    return ids[:-1] if ids and ids[-1] in encoder.stop_ids else ids
+
+
+def _all(ids: torch.Tensor, value: bool) -> torch.Tensor:
+    return torch.full((ids.shape[0],), value, dtype=torch.bool, device=ids.device)

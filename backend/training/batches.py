@@ -1,0 +1,140 @@
+"""Which rows a step sees, and how they become tensors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+MICRO_BATCHES_SORTED_TOGETHER = 50
+IGNORED = -100
+"""The label of a token that is read and not learned, as torch's cross entropy knows it."""
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sequence: its token ids and which of them are learned; both of the same length."""
+
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def targets(self) -> int:
+        """Tokens that the loss counts: the first token of a sequence is predicted by nothing."""
+        return sum(self.trained[1:])
+
+
+class Examples(Dataset[Example]):
+    """Sequences in memory, as torch's DataLoader wants them."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._examples = examples
+        self.lengths = [len(example) for example in examples]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._examples[index]
+
+
+def row_order(lengths: Sequence[int], micro_batch: int, seed: int, epoch: int) -> list[int]:
+    """The order of one epoch's rows: random, with rows of like length side by side in each micro-batch.
+
+    A pure function, so that a resumed run meets the same rows. Random stretches of fifty micro-batches are sorted by
+    length and cut into micro-batches, whose order is random again; an incomplete micro-batch comes last.
+    """
+    shuffle = random.Random((seed << 32) + epoch)
+    indices = list(range(len(lengths)))
+    shuffle.shuffle(indices)
+    stretch = micro_batch * MICRO_BATCHES_SORTED_TOGETHER
+    batches: list[list[int]] = []
+    for start in range(0, len(indices), stretch):
+        near = sorted(indices[start : start + stretch], key=lambda index: lengths[index])
+        batches += [near[place : place + micro_batch] for place in range(0, len(near), micro_batch)]
+    whole = [batch for batch in batches if len(batch) == micro_batch]
+    shuffle.shuffle(whole)
+    return [index for batch in [*whole, *(b for b in batches if len(b) < micro_batch)] for index in batch]
+
+
+class RowSampler(Sampler[int]):
+    """`row_order` for torch's DataLoader; transformers tells it the epoch."""
+
+    def __init__(self, lengths: Sequence[int], micro_batch: int, seed: int) -> None:
+        self._lengths, self._micro_batch, self._seed, self._epoch = lengths, micro_batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(row_order(self._lengths, self._micro_batch, self._seed, self._epoch))
+
+
+def longest_batch(examples: Examples, micro_batch: int) -> list[Example]:
+    """The micro-batch that takes the most memory of all that the data can make."""
+    longest = sorted(range(len(examples)), key=lambda index: examples.lengths[index], reverse=True)
+    return [examples[index] for index in longest[:micro_batch]]
+
+
+def in_batches(examples: Examples, rows: int) -> Iterator[list[Example]]:
+    """Each sequence once, those of like length together, the longest first: for evaluation."""
+    indices = sorted(range(len(examples)), key=lambda index: examples.lengths[index], reverse=True)
+    for start in range(0, len(indices), rows):
+        yield [examples[index] for index in indices[start : start + rows]]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads sequences on the right to the longest of them: input_ids, attention_mask and labels, all [rows, tokens]."""
+
+    pad_id: int
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        width = max(len(example) for example in examples)
+        ids = torch.full((len(examples), width), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(examples), width), dtype=torch.long)
+        labels = torch.full((len(examples), width), IGNORED, dtype=torch.long)
+        for row, example in enumerate(examples):
+            end = len(example)
+            ids[row, :end] = torch.tensor(example.ids)
+            mask[row, :end] = 1
+            labels[row, :end] = _labels(example)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+@dataclass(frozen=True)
+class FlatCollator:
+    """Packing: sequences one after the other without padding, input_ids, position_ids and labels all [1, tokens].
+
+    Positions that begin anew tell transformers where one row ends, so that no row attends to another. A row's first
+    token is not learned: it would be predicted from the row before.
+    """
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        ids = torch.cat([torch.tensor(example.ids) for example in examples])
+        positions = torch.cat([torch.arange(len(example)) for example in examples])
+        labels = torch.cat([_labels(example) for example in examples])
+        labels[positions == 0] = IGNORED
+        return {"input_ids": ids[None], "position_ids": positions[None], "labels": labels[None]}
+
+
+def tokens_read(batch: Batch) -> torch.Tensor:
+    """How many tokens of rows, without padding, a batch holds."""
+    if "attention_mask" in batch:
+        return batch["attention_mask"].sum()
+    return torch.tensor(batch["input_ids"].numel(), device=batch["input_ids"].device)
+
+
+def _labels(example: Example) -> torch.Tensor:
+    return torch.where(torch.tensor(example.trained), torch.tensor(example.ids), IGNORED)

@@ -1,0 +1,131 @@
+"""What is tried before step 1, so that a run which cannot work says so at once."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+
+from finetty.backend.conversation import Encoder, Row
+from finetty.backend.messages import Refusal, message
+from finetty.backend.training.batches import longest_batch
+from finetty.backend.training.methods import trained_parameters
+
+if TYPE_CHECKING:
+    from finetty.backend.training.trainer import RunTrainer
+
+OTHER_TOKENS = message(
+    "training.other_tokens",
+    "The model's own tokenizer reads this text differently: from token {place} on finetty has {ours}, it has {theirs}.",
+)
+REPORT_TOKENS = message(
+    "training.report_tokens", "Please report this model; choose another template or model until it is mended."
+)
+LOSS_NOT_FINITE = message(
+    "training.loss_not_finite", "The loss of the longest batch is {loss}, not a number to learn from."
+)
+LOSS_ZERO = message("training.loss_zero", "The loss of the longest batch is zero: there is nothing to learn in it.")
+TRY_FP32 = message(
+    "training.try_fp32", "Try precision.compute: fp32 or bf16, and check that the model's files are whole."
+)
+CHECK_ANSWERS = message(
+    "training.check_answers", "Look at a row with `finetty preview`: which of its tokens are learned?"
+)
+NO_GRADIENT = message(
+    "training.no_gradient", "{count} parameters that should be trained get no gradient, {name} among them."
+)
+WRONG_GRADIENT = message(
+    "training.wrong_gradient", "{count} parameters that should stay frozen get a gradient, {name} among them."
+)
+OTHER_TARGETS = message("training.other_targets", "Choose the method's targets or modules by name.")
+DISK_SHORT = message(
+    "training.disk_short", "The run will write about {needed:,} bytes of checkpoints and {free:,} bytes are free."
+)
+FREE_DISK = message("training.free_disk", "Free some space, keep fewer checkpoints, or move the runs with --runs-dir.")
+
+ROWS_COMPARED = 8
+BYTES_OF_OPTIMIZER = {"adamw": 8, "adamw_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1}
+"""For each trained parameter, beside its own four."""
+
+
+def check_tokens(folder: Path, encoder: Encoder, rows: Sequence[Row], *, trust_remote_code: bool) -> None:
+    """finetty's token ids against those of the model's own tokenizer, on some rows. Raises Refusal on a difference."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    for row in rows[:: max(1, len(rows) // ROWS_COMPARED)][:ROWS_COMPARED]:
+        theirs = tokenizer(encoder.text(row), add_special_tokens=False)["input_ids"]
+        encoded = encoder.encode(row)
+        if len(encoded) == 1 and not encoded[0].cut and list(encoded[0].ids) != theirs:
+            place = _first_difference(encoded[0].ids, theirs)
+            ours, other = encoded[0].ids[place : place + 4], theirs[place : place + 4]
+            raise Refusal(
+                OTHER_TOKENS(place=place, ours=list(ours), theirs=list(other)), REPORT_TOKENS(), option="template.name"
+            )
+
+
+def check_disk(folder: Path, parameters: int, optimizer: str, keep: int) -> None:
+    """Free bytes against `keep` + 1 checkpoints of so many trained parameters, and the result. Raises Refusal."""
+    needed = parameters * ((4 + BYTES_OF_OPTIMIZER[optimizer]) * (keep + 1) + 4)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise Refusal(DISK_SHORT(needed=needed, free=free), FREE_DISK(), option="output.keep")
+
+
+def try_longest_batch(trainer: RunTrainer) -> float:
+    """One forward and backward pass on the longest batch that the data makes; returns its loss. Raises Refusal.
+
+    Afterwards weights, gradients and random states are as if it had never happened.
+    """
+    model = trainer.model
+    batch = trainer.collate(longest_batch(trainer.examples, trainer.planned.micro_batch))
+    targets = (batch["labels"][..., 1:] != -100).sum()
+    trainer.current_gradient_accumulation_steps = 1
+    with random_states_kept():
+        loss = float(trainer.training_step(model, batch, targets))
+    try:
+        _check_loss(loss)
+        _check_gradients(model)
+    finally:
+        model.zero_grad(set_to_none=True)
+    return loss
+
+
+def _check_loss(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise Refusal(LOSS_NOT_FINITE(loss=str(loss)), TRY_FP32(), option="precision.compute")
+    if loss == 0:
+        raise Refusal(LOSS_ZERO(), CHECK_ANSWERS(), option="dataset.train_on")
+
+
+def _check_gradients(model: Any) -> None:
+    trained = trained_parameters(model)
+    without = [name for name, parameter in trained.items() if parameter.grad is None]
+    if without:
+        raise Refusal(NO_GRADIENT(count=len(without), name=without[0]), OTHER_TARGETS(), option="method.targets")
+    wrong = [name for name, one in model.named_parameters() if one.grad is not None and name not in trained]
+    if wrong:
+        raise Refusal(WRONG_GRADIENT(count=len(wrong), name=wrong[0]), OTHER_TARGETS(), option="method.targets")
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Python's, numpy's and torch's random states are put back afterwards."""
+    python, array = random.getstate(), numpy.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+    random.setstate(python)
+    numpy.random.set_state(array)
+
+
+def _first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    pairs = zip(ours, theirs, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(ours), len(theirs)))
