@@ -1,0 +1,7 @@
+"""What this box offers: cards, memory, disk, and the accelerators that are installed."""
+
+from finetty.backend.machine.facts import Accelerator, GpuFacts, MachineFacts
+from finetty.backend.machine.gpus import GpuReading, watch_gpus
+from finetty.backend.machine.reading import machine_facts
+
+__all__ = ["Accelerator", "GpuFacts", "GpuReading", "MachineFacts", "machine_facts", "watch_gpus"]
