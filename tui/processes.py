@@ -1,0 +1,60 @@
+"""Handing a run over to the process that trains, and letting that process go its own way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from finetty.backend.runs import Run
+from finetty.tui import launcher
+from finetty.tui.holder import Holder
+from finetty.tui.language import language
+
+
+def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
+    """Have this run trained, in a fresh interpreter.
+
+    On a terminal the holder starts it once this process has ended; without a screen this very process becomes it.
+    """
+    resuming = ("--resume",) if resume else ()
+    holder = Holder.ours()
+    os.environ["FINETTY_LANG"] = language()
+    if plain:
+        become(run, "--plain", *resuming)
+    if holder is None and launcher.on_terminal():
+        sys.exit(launcher.hold(launcher.run_child(str(run.path), *resuming)))
+    if holder is None or not holder.tell("run", run=str(run.path), options=resuming, environment=_settings()):
+        # The terminal went while the run was being prepared; it was asked for, so it is trained.
+        become(run, "--plain", *resuming)
+    sys.exit(0)
+
+
+def _settings() -> dict[str, str]:
+    """What the command line chose for the whole program: language, folder of runs, ASCII."""
+    return {name: value for name, value in os.environ.items() if name.startswith("FINETTY_")}
+
+
+def become(run: Run, *options: str) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    launcher.run_child(str(run.path), *options)()
+    raise AssertionError("exec came back")
+
+
+def leave_terminal(console: Path) -> None:
+    """Become a session of its own, with nothing of the terminal: input from nowhere, output into the console log."""
+    with contextlib.suppress(OSError):  # a process that leads its group has no holder, and stays in its session
+        os.setsid()
+    point(os.devnull, os.O_RDONLY, 0)
+    point(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 1, 2)
+
+
+def point(path: Path | str, flags: int, *descriptors: int) -> None:
+    """Let these descriptors lead to a file. Raises OSError."""
+    opened = os.open(path, flags, 0o600)
+    for descriptor in descriptors:
+        os.dup2(opened, descriptor)
+    os.close(opened)

@@ -1,0 +1,242 @@
+"""The process that trains: the dashboard on its main thread and the trainer beside it, or plain lines and no screen.
+
+    python -m finetty.tui.run FOLDER [--plain] [--resume]
+
+Exit codes: 0 finished, 1 failed, 2 refused, 130 stopped, 143 stopped by SIGTERM. The first SIGINT or SIGTERM stops
+and saves, a second ends the process at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from finetty.backend.messages import Refusal
+from finetty.backend.runs import LIVE_STATES, Run, send_command
+from finetty.backend.runs.console import trim_console
+from finetty.tui.follow import Follower, last_line
+from finetty.tui.holder import Holder
+from finetty.tui.language import _, translate
+from finetty.tui.processes import leave_terminal, point
+
+EXIT_CODES = {"finished": 0, "stopped": 130}
+EXIT_FAILED, EXIT_REFUSED = 1, 2
+SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_TRIMS = 10.0
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    folder = next(argument for argument in arguments if not argument.startswith("--"))
+    try:
+        process = TrainingProcess(Run.open(Path(folder)), resume="--resume" in arguments)
+        sys.exit(process.run_plain() if "--plain" in arguments else process.run_dashboard())
+    except Refusal as refusal:
+        print(refused(refusal), file=sys.stderr)
+        sys.exit(EXIT_REFUSED)
+
+
+class TrainingProcess:
+    """One run in this process: the trainer's thread, the signals, and the terminal for as long as there is one."""
+
+    def __init__(self, run: Run, *, resume: bool = False) -> None:
+        self.run = run
+        self._resume = resume
+        self._refusal: Refusal | None = None
+        self._over = threading.Event()
+        self._hold = contextlib.ExitStack()
+        self._signal: int | None = None
+        self._when_over: Callable[[], None] = lambda: None
+
+    def run_plain(self) -> int:
+        """Train on the main thread and print a line for what happens; returns the exit code."""
+        signal.signal(signal.SIGHUP, lambda *_: None)  # whoever reads the lines may go; the training goes on
+        self._begin()
+        follower = Follower(self.run)
+        follower.skip()
+        teller = threading.Thread(target=self._tell, args=(follower,), name="plain-lines")
+        teller.start()
+        self._train()
+        teller.join()
+        self._close(with_ending=True)
+        if not self._refusal:
+            self._say(last_line(self.run))
+        return self._exit_code()
+
+    def run_dashboard(self) -> int:
+        """Train beside the dashboard; returns the exit code once the run is over and the terminal has been left."""
+        self._begin()
+        if holder := Holder.ours():
+            holder.tell("training", run=self.run.id)
+        trainer = threading.Thread(target=self._train, name="trainer")
+        trainer.start()
+        outcome, failed = self._show()
+        if outcome == "ended":
+            trainer.join()
+        if not self._over.is_set():
+            self._detach(screen_failed=failed)
+            trainer.join()
+            return self._exit_code()
+        trainer.join()
+        self._close(with_ending=self._signal is None)
+        return self._exit_code()
+
+    def _show(self) -> tuple[str | None, bool]:
+        """The dashboard until it ends: its outcome, and whether it broke. Its end never ends the training."""
+        from finetty.tui.driver import TerminalDriver
+        from finetty.tui.screens.dashboard import DashboardApp
+
+        app: Any = DashboardApp(self.run, owner=True)
+        app.driver_class = TerminalDriver
+        # Textual takes what is printed, also by the trainer, for itself; it belongs into the console log.
+        app._capture_stdout, app._capture_stderr = sys.stdout, sys.stderr
+        self._when_over = lambda: app._driver.close_app() if app._driver else app.exit()
+        if self._over.is_set() and self._signal is not None:
+            return None, False
+        try:
+            outcome = app.run()
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            return None, True
+        return outcome, bool(app.return_code)
+
+    def _train(self) -> None:
+        """Carry out the run; whatever happens, `_over` is set at the end."""
+        try:
+            with self._hold:
+                _choose_libraries(self.run.plan_document())
+                from finetty.backend import training
+
+                (training.resume if self._resume else training.train)(self.run)
+        except Refusal as refusal:
+            self._refusal = refusal
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            self._note_failure()
+        finally:
+            self._over.set()
+            if self._signal is not None:
+                self._when_over()
+
+    def _note_failure(self) -> None:
+        """For an error outside of the trainer's own care, such as a torch that cannot be imported."""
+        with contextlib.suppress(OSError, Refusal):
+            if self.run.status().state in (*LIVE_STATES, "crashed"):
+                self.run.write_status(state="failed")
+
+    def _tell(self, follower: Follower) -> None:
+        over = False
+        while not over:
+            over = self._over.wait(SECONDS_BETWEEN_LOOKS)
+            for line in follower.lines():
+                self._say(line)
+
+    def _begin(self) -> None:
+        """Hold the run, keep the terminal's streams, and send what libraries print to console.log. Raises Refusal."""
+        self._hold.enter_context(self.run.lock())
+        self.run.write_status(state="loading")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        self._out, self._err = _kept(1), _kept(2)
+        self._redirect()
+
+    def _say(self, line: str) -> None:
+        _print(line, self._out)
+
+    def _close(self, *, with_ending: bool) -> None:
+        """The last words on the terminal: what was refused, or what became of the run."""
+        if self._refusal:
+            _print(refused(self._refusal), self._err)
+        elif with_ending:
+            from finetty.tui.ending import ending_lines
+            from finetty.tui.text import visible
+
+            for line in ending_lines(self.run):
+                self._say(visible(line))
+
+    def _redirect(self) -> None:
+        """Let what libraries print on descriptors 1 and 2 go to console.log, and keep that small."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        point(self.run.console_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 1, 2)
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        faulthandler.enable()
+        threading.Thread(target=self._keep_console_small, name="console-trim", daemon=True).start()
+
+    def _keep_console_small(self) -> None:
+        while not self._over.wait(SECONDS_BETWEEN_TRIMS):
+            with contextlib.suppress(OSError):
+                trim_console(self.run.console_path)
+
+    def _detach(self, *, screen_failed: bool) -> None:
+        """Go on without a terminal, and give the shell its prompt back."""
+        leave_terminal(self.run.console_path)
+        for stream in (self._out, self._err):
+            with contextlib.suppress(OSError):
+                stream.close()
+        lines = [_("The screen failed; {path} says why.").format(path=self.run.console_path)] if screen_failed else []
+        lines += [
+            _("The run {run} goes on without this terminal.").format(run=self.run.id),
+            _("watch it:  finetty attach {run}").format(run=self.run.id),
+            _("stop it:   finetty stop {run}").format(run=self.run.id),
+        ]
+        if holder := Holder.ours():
+            holder.tell("detach", run=self.run.id, text="\n".join(lines))
+            holder.leave()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._signal is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        self._signal = number
+        if self._over.is_set():
+            self._when_over()
+            return
+        with contextlib.suppress(Refusal):  # a full disk: the second signal still ends the process
+            send_command(self.run, "stop-and-save")
+
+    def _exit_code(self) -> int:
+        if self._refusal:
+            return EXIT_REFUSED
+        state = self.run.status().state
+        if state == "stopped" and self._signal == signal.SIGTERM:
+            return 128 + signal.SIGTERM
+        return EXIT_CODES.get(state, EXIT_FAILED)
+
+
+def refused(refusal: Refusal) -> str:
+    """What the backend refused, with what mends it, in the user's language."""
+    return translate(refusal.said) + (f" {translate(refusal.fix)}" if refusal.fix else "")
+
+
+def _choose_libraries(plan: dict[str, Any]) -> None:
+    """What has to be settled before torch is imported: the card it sees, and Unsloth, which patches transformers."""
+    device = plan.get("memory", {}).get("device") or {}
+    if device.get("uuid"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device["uuid"]
+    if plan.get("recipe", {}).get("acceleration", {}).get("unsloth"):
+        with contextlib.suppress(ImportError):  # training says what is missing and what to do
+            import unsloth  # type: ignore[import-not-found]  # noqa: F401
+
+
+def _kept(descriptor: int) -> TextIO:
+    """A stream to where a descriptor leads now, which stays when the descriptor is pointed elsewhere."""
+    return os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="replace", buffering=1)
+
+
+def _print(line: str, stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a closed pipe, a terminal that went: nobody is there to be told
+        print(line, file=stream)
+
+
+if __name__ == "__main__":
+    main()
