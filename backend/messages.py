@@ -22,7 +22,7 @@ _templates: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Message:
-    """One sentence or more to a person. `values` are plain JSON values; `text` is the English wording."""
+    """One sentence or more to a person. `values` are plain JSON values or messages; `text` is the English wording."""
 
     id: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -38,13 +38,16 @@ class Message:
         template = self.template
         return template.format(**self.values) if template is not None else (self.written or self.id)
 
+    def __format__(self, specification: str) -> str:
+        return format(self.text, specification)
+
     def to_json(self) -> dict[str, Any]:
         """Id and values; whoever writes them puts `text` beside them, for readers that know no ids."""
-        return {"id": self.id, "values": dict(self.values)}
+        return {"id": self.id, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any], text: str) -> Message:
-        return cls(said["id"], said["values"], text)
+        return cls(said["id"], {name: _from_json(value) for name, value in said["values"].items()}, text)
 
     def __str__(self) -> str:
         return self.text
@@ -125,4 +128,12 @@ class Refusal(Exception):
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    return value if isinstance(value, str | int | float | bool | Message | None) else str(value)
+
+
+def _to_json(value: Any) -> Any:
+    return value.to_json() | {"text": value.text} if isinstance(value, Message) else value
+
+
+def _from_json(value: Any) -> Any:
+    return Message.from_json(value, value["text"]) if isinstance(value, Mapping) else value

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from finetty.backend.recipe import options
-from finetty.tui.language import Language, _, set_language
+from finetty.tui.language import Language, _, set_language, translate
 from finetty.tui.plain import shown
 
 PROJECT = Path(__file__).parent.parent
@@ -16,9 +16,11 @@ READMES: dict[Language, str] = {"en": "README.md", "zh_CN": "README.zh-CN.md"}
 def options_table(language: Language) -> str:
     """Every option of a recipe as a Markdown table, in this language."""
     set_language(language)
-    head = "| " + " | ".join([_("option"), _("takes"), _("default"), _("what it is")]) + " |\n| --- | --- | --- | --- |\n"
+    head = (
+        "| " + " | ".join([_("option"), _("takes"), _("default"), _("what it is")]) + " |\n| --- | --- | --- | --- |\n"
+    )
     rows = (
-        f"| `{option.name}` | {option.expected} | {default(option.default)} | {_(option.help)} |\n"
+        f"| `{option.name}` | {translate(option.expected)} | {default(option.default)} | {_(option.help)} |\n"
         for option in options().values()
     )
     return head + "".join(rows)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from finetty.backend.messages import Message, Refusal, message
 
@@ -42,9 +42,13 @@ def translate(message: Message) -> str:
     if message.template is None:
         return message.text
     try:
-        return _(message.template).format(**message.values)
+        return _(message.template).format(**{name: _translated(value) for name, value in message.values.items()})
     except (KeyError, IndexError, ValueError):
         return message.written or message.template
+
+
+def _translated(value: Any) -> Any:
+    return translate(value) if isinstance(value, Message) else value
 
 
 def language() -> Language:

@@ -13,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from finetty.backend.messages import Refusal, message
-from finetty.backend.recipe.options import nearest, options
+from finetty.backend.recipe.options import WORDS, nearest, options
 from finetty.backend.recipe.schema import DataFile, Recipe
 
 NO_RECIPE = message("recipe.no_file", "There is no recipe here.")
@@ -135,9 +135,9 @@ def _refusal(error: ValidationError, tree: CommentedMap, path: Path | None) -> R
     if known:
         expected = known.expected
     elif name == "finetty":
-        expected = "1"
+        expected = WORDS(words="1")
     else:
-        expected = SECTION().text
+        expected = SECTION()
     value = str(problem["input"])[:60]
     return Refusal(EXPECTED(name=name, value=value, expected=expected), option=name, path=path, line=line)
 

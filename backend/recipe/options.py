@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from io import StringIO
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -23,6 +23,19 @@ NEAREST = message("recipe.nearest", "Did you mean {name}?")
 SEE_OPTIONS = message("recipe.see_options", "The options are listed in the README and in the wizard's settings.")
 NOT_AN_ASSIGNMENT = message("recipe.not_an_assignment", "{text} is not of the form option=value.")
 EXAMPLE_ASSIGNMENT = message("recipe.example_assignment", "Write, for example, training.epochs=3.")
+EITHER = message("recipe.either", "{first} or {last}")
+WORDS = message("recipe.words", "{words}")
+WHOLE_NUMBER = message("recipe.whole_number", "a whole number")
+NUMBER = message("recipe.number", "a number")
+TEXT = message("recipe.text", "a text")
+TRUE_OR_FALSE = message("recipe.true_or_false", "true or false")
+LIST = message("recipe.list", "a list")
+MAPPING = message("recipe.mapping", "a mapping")
+LIMITED = message("recipe.limited", "{noun} {limit}")
+AT_LEAST = message("recipe.at_least", "at least {bound}")
+ABOVE = message("recipe.above", "above {bound}")
+AT_MOST = message("recipe.at_most", "at most {bound}")
+BELOW = message("recipe.below", "below {bound}")
 WRONG_VALUE = message("recipe.wrong_value", "{name} cannot be {value}: expected {expected}.")
 
 
@@ -52,9 +65,12 @@ class Option:
         return bool in _parts(self.annotation)
 
     @property
-    def expected(self) -> str:
-        words = list(dict.fromkeys(_in_words(part) for part in _parts(self.annotation)))
-        return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
+    def expected(self) -> Message:
+        """What it takes, in words."""
+        words = list(dict.fromkeys(self.choices))
+        kinds = [part for part in _parts(self.annotation) if get_origin(part) is not Literal]
+        described = ([WORDS(words=", ".join(words))] if words else []) + _distinct(map(_in_words, kinds))
+        return reduce(lambda first, last: EITHER(first=first, last=last), described)
 
     def check(self, value: Any) -> Any:
         """The value as the recipe keeps it. Raises Refusal, naming the option and what it takes."""
@@ -165,29 +181,30 @@ def _literals(annotation: Any) -> Iterator[str]:
             yield from (str(word) for word in get_args(part))
 
 
-_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+_LIMITS = {"ge": AT_LEAST, "gt": ABOVE, "le": AT_MOST, "lt": BELOW}
+_NOUNS = {int: WHOLE_NUMBER(), float: NUMBER(), str: TEXT(), bool: TRUE_OR_FALSE(), type(None): WORDS(words="null")}
+_NOUNS |= {list: LIST(), dict: MAPPING()}
 
 
-def _in_words(part: Any) -> str:
-    if get_origin(part) is Literal:
-        return ", ".join(map(str, get_args(part)))
-    if get_origin(part) in (list, dict):
-        return {list: "a list", dict: "a mapping"}[get_origin(part)]
-    limits = ""
+def _distinct(messages: Iterable[Message]) -> list[Message]:
+    return list({said.text: said for said in messages}.values())
+
+
+def _in_words(part: Any) -> Message:
+    limits: list[Message] = []
     if hasattr(part, "__metadata__"):
-        limits = " ".join(_limits(part.__metadata__))
-        part = get_args(part)[0]
-    noun = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}[part]
-    return f"{noun} {limits}".strip() if noun != "a text" else noun
+        limits, part = list(_limits(part.__metadata__)), get_args(part)[0]
+    noun = _NOUNS[get_origin(part) or part]
+    return noun if part is str else reduce(lambda said, limit: LIMITED(noun=said, limit=limit), limits, noun)
 
 
-def _limits(metadata: Sequence[Any]) -> Iterator[str]:
+def _limits(metadata: Sequence[Any]) -> Iterator[Message]:
     for item in metadata:
         for constraint in getattr(item, "metadata", [item]):
             for key, words in _LIMITS.items():
                 bound = getattr(constraint, key, None)
                 if bound is not None:
-                    yield f"{words} {bound}"
+                    yield words(bound=bound)
 
 
 def _scalar(text: str) -> Any:

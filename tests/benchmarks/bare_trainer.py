@@ -66,7 +66,9 @@ def main(path: str, skipped: int) -> None:
         for one in (encoded[index] for index in order)
     ]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    adapter = LoraConfig(task_type="CAUSAL_LM", r=int(method.rank), lora_alpha=float(method.alpha), target_modules="all-linear")
+    adapter = LoraConfig(
+        task_type="CAUSAL_LM", r=int(method.rank), lora_alpha=float(method.alpha), target_modules="all-linear"
+    )
     clock = Clock()
     batch = int(training.micro_batch)
     with tempfile.TemporaryDirectory() as output:

@@ -33,7 +33,9 @@ def main() -> None:
         for number in range(PAIRS):
             run = new_run(Path(folder) / str(number))
             pairs.append((with_dashboard(run), bare_trainer(run)))
-            print(f"  pair {number + 1}: finetty {pairs[-1][0]:.1f}, bare Trainer {pairs[-1][1]:.1f} tokens/s", flush=True)
+            print(
+                f"  pair {number + 1}: finetty {pairs[-1][0]:.1f}, bare Trainer {pairs[-1][1]:.1f} tokens/s", flush=True
+            )
     ratios = sorted(ours / theirs for ours, theirs in pairs)
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     print(
