@@ -266,7 +266,7 @@ def attach(
     common(lang, runs_dir, ascii)
     watched = find(run)
     if plain or not on_terminal():
-        from finetty.tui.plain import follow
+        from finetty.tui.follow import follow
 
         follow(watched)
         return

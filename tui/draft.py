@@ -102,8 +102,7 @@ class Draft:
 
 def takes_text(option: str) -> bool:
     """Whether the option is a text and nothing else, so that what is typed is no YAML: `# 1: be kind` is a prompt."""
-    expected = option_named(option).expected
-    return "a text" in expected and not any(word in expected for word in ("number", "list", "mapping"))
+    return option_named(option).text_only
 
 
 def written(value: Any) -> str:

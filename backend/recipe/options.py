@@ -65,6 +65,12 @@ class Option:
         return bool in _parts(self.annotation)
 
     @property
+    def text_only(self) -> bool:
+        """Whether it is a text and nothing else, so that what is typed is no YAML: `# 1: be kind` is a prompt."""
+        kinds = {get_origin(part) or part for part in _parts(_bare(self.annotation))}
+        return kinds <= {str, type(None)} and str in kinds
+
+    @property
     def expected(self) -> Message:
         """What it takes, in words."""
         words = list(dict.fromkeys(self.choices))
@@ -82,8 +88,8 @@ class Option:
             ) from None
 
     def parse(self, text: str) -> Any:
-        """The value that a person typed, read as YAML. Raises Refusal."""
-        return self.check(_scalar(text))
+        """The value that a person typed, read as YAML unless it is a text. Raises Refusal."""
+        return self.check(text if self.text_only and text.strip() != "null" else _scalar(text))
 
 
 @cache
@@ -173,6 +179,16 @@ def _parts(annotation: Any) -> Iterator[Any]:
             yield from _parts(part)
     else:
         yield annotation
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without Annotated's limits, each alternative too."""
+    if hasattr(annotation, "__metadata__"):
+        return _bare(get_args(annotation)[0])
+    parts = list(_parts(annotation))
+    if len(parts) == 1:
+        return annotation
+    return Union[tuple(_bare(part) for part in parts)]  # noqa: UP007 - the alternatives are only known here
 
 
 def _literals(annotation: Any) -> Iterator[str]:
