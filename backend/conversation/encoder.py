@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -182,7 +182,7 @@ class Encoder:
             return ()
         places = [0, *(max(ends[: index + 1], default=0) if end == 0 else end for index, end in enumerate(ends))]
         places[-1] = len(text)
-        return tuple(text[start:end] for start, end in zip(places, places[1:], strict=False))
+        return tuple(text[start:end] for start, end in pairwise(places))
 
 
 def _trained(encoding: Encoding, piece: Rendered, count: int) -> tuple[bool, ...]:
@@ -201,8 +201,8 @@ def _first_token(encoding: Encoding, place: int, length: int) -> int | None:
     while place < length:
         token: int | None = encoding.char_to_token(place)
         if token is not None:
-            begin, _ = encoding.token_to_chars(token)
-            return token if begin >= place else token + 1
+            span = encoding.token_to_chars(token)
+            return token if span is None or span[0] >= place else token + 1
         place += 1
     return None
 

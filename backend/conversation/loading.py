@@ -159,7 +159,7 @@ def _encoder(
 
 
 def _tried(renderer: Renderer, *, with_system: bool) -> str:
-    turns = (Turn("user", _QUESTION), Turn("assistant", _ANSWER))
+    turns: tuple[Turn, ...] = (Turn("user", _QUESTION), Turn("assistant", _ANSWER))
     if with_system:
         turns = (Turn("system", _SYSTEM), *turns)
     try:

@@ -68,7 +68,7 @@ class ChatTemplate:
 class _Marks(Extension):
     """`{% generation %}` is read through: finetty finds the answers by rendering, marks or not."""
 
-    tags = frozenset({"generation"})
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own declaration
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
@@ -189,8 +189,7 @@ class _Guard(NodeTransformer):
 
 def _checked(name: str, arguments: list[nodes.Expr], line: int) -> nodes.Call:
     function = nodes.EnvironmentAttribute(name, lineno=line)
-    call = nodes.Call(function, arguments, [], None, None, lineno=line)
-    return call
+    return nodes.Call(function, arguments, [], None, None, lineno=line)
 
 
 def _narrow(apply: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from finetty.backend.messages import Message
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The first row of a kind that cannot be used: where it stands and why; `count` are all of its kind."""
+
+    path: str
+    line: int | None
+    reason: Message
+    count: int = 1
+
+    def once_more(self) -> Refused:
+        return replace(self, count=self.count + 1)
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Counts after reading, mapping and encoding. `lengths` are tokens a row, whole, before any cutoff.
+    """Counts after reading, mapping and encoding. `lengths` are tokens a training sequence, whole, before any cutoff.
 
+    A row is one sequence, or one an answer where the template cannot show a conversation whole (`sequences`).
     Until the rows are encoded `lengths` is empty and `measured` False; plan() then takes the cutoff as upper bound.
     """
 
@@ -25,6 +41,19 @@ class DataFacts:
     """Of the rows that are used, in order: the same data has the same hash."""
     identical_answers: int = 0
     """How many rows share the most frequent answer."""
+
+    turns: int = 0
+    """Messages in all rows."""
+    reasoning_rows: int = 0
+    """Rows whose answers bring their reasoning."""
+    tool_rows: int = 0
+    """Rows that offer or call tools."""
+    left_out: tuple[Refused, ...] = ()
+    """What the template cannot write; these rows are counted in `refused`."""
+
+    @property
+    def sequences(self) -> int:
+        return len(self.lengths) if self.measured else self.rows
 
     @property
     def longest(self) -> int | None:

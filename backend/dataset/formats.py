@@ -1,0 +1,434 @@
+"""The ways to write a row: recognised from the columns, and read into turns."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetty.backend.conversation.rows import Role, Turn
+from finetty.backend.messages import Message, Refusal, message
+
+NOT_AN_OBJECT = message("dataset.not_an_object", "The row is {what}, not a JSON object.")
+MISSING = message("dataset.missing", "The row has no column {column}.")
+NOT_TEXT = message("dataset.not_text", "The column {column} holds {what}, not a text.")
+NOT_TURNS = message("dataset.not_turns", "The column {column} holds {what}, not a list of messages.")
+NOT_A_TURN = message("dataset.not_a_turn", "Message {number} is {what}, not an object.")
+NO_ROLE = message("dataset.no_role", "Message {number} has no role.")
+UNKNOWN_ROLE = message("dataset.unknown_role", "Message {number} has the role {role}, which is none of them.")
+NOT_TEXT_TURN = message("dataset.not_text_turn", "Message {number} holds {what}, not a text.")
+NOT_ONLY_TEXT = message("dataset.not_only_text", "Message {number} holds an image or another medium, not only text.")
+EMPTY_ANSWER = message("dataset.empty_answer", "The answer is empty.")
+EMPTY_QUESTION = message("dataset.empty_question", "The question is empty.")
+NO_ANSWER = message("dataset.no_answer", "The row has no answer to learn.")
+SYSTEM_NOT_FIRST = message("dataset.system_not_first", "Message {number} is a system prompt, which belongs first.")
+OUT_OF_ORDER = message("dataset.out_of_order", "Message {number} of the {role} is out of turn.")
+NO_CALL = message("dataset.no_call", "Message {number} is a tool's answer, but no tool was called.")
+BROKEN_CALL = message("dataset.broken_call", "Message {number} holds a tool call that is not valid.")
+BROKEN_TOOLS = message("dataset.broken_tools", "The column {column} holds tools that are not valid.")
+BROKEN_HISTORY = message("dataset.broken_history", "The column {column} is not a list of questions and answers.")
+
+NO_SUCH_COLUMN = message("dataset.no_such_column", "No row has a column {column}; there are: {columns}.")
+NO_SUCH_PART = message("dataset.no_such_part", "columns cannot name {part}; its keys are: {parts}.")
+NEAREST = message("dataset.nearest", "Did you mean {name}?")
+NAME_COLUMNS = message(
+    "dataset.name_columns",
+    "Name them in dataset.train, for example columns: {{instruction: question, output: answer}}.",
+)
+UNRECOGNISED = message("dataset.unrecognised", "It is not clear which columns to learn from; there are: {columns}.")
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "ipython": "tool",
+}
+CALL_ROLES = ("function_call", "tool_call")
+LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns")
+INSTRUCTIONS = (("instruction", "output"), ("instruction", "response"), ("instruction", "answer"))
+INPUTS = ("input", "context")
+PAIRS = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("prompt", "answer"),
+    ("question", "answer"),
+    ("question", "response"),
+    ("query", "response"),
+    ("query", "answer"),
+    ("problem", "solution"),
+    ("input", "output"),
+    ("q", "a"),
+)
+SAMPLE_ROWS = 200
+
+
+class Unusable(Exception):
+    """A row that cannot be used; `reason` says why."""
+
+    def __init__(self, reason: Message) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file's rows are written: its name, the file's column for each part, and the share of rows that fit."""
+
+    name: str
+    columns: Mapping[str, str]
+    sure: float = 1.0
+
+    def column(self, part: str) -> str:
+        return self.columns.get(part, part)
+
+
+Tools = tuple[Mapping[str, Any], ...]
+
+
+def read_record(record: Any, form: Format) -> tuple[tuple[Turn, ...], Tools]:
+    """The turns of a record and the tools it offers. Raises Unusable."""
+    if not isinstance(record, dict):
+        raise Unusable(NOT_AN_OBJECT(what=kind_of(record)))
+    turns = list(_READERS[form.name](record, form))
+    return _in_order(turns), _tools(record, form)
+
+
+def recognise(sample: Sequence[Any], asked: str, columns: Mapping[str, str]) -> Format:
+    """The format of a file from its first records; `asked` and `columns` are what the recipe says of it.
+
+    Raises Refusal: columns that no row has, or nothing recognised.
+    """
+    rows = [record for record in sample if isinstance(record, dict)]
+    _check_columns(rows, columns)
+    name = asked if asked != "auto" else _named_by(columns)
+    guesses = Counter(guess for record in rows if (guess := _guess(record, name)))
+    if guesses:
+        (best, found), count = guesses.most_common(1)[0]
+        return Format(name or best, {**dict(found), **columns}, count / len(rows))
+    if name is None:
+        _refuse_columns(rows)
+    return Format(str(name), dict(columns))
+
+
+def kind_of(value: Any) -> str:
+    """A value's kind in words."""
+    if value is None:
+        return "null"
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "something else")
+
+
+def _guess(record: dict[str, Any], name: str | None) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """The format and the columns that this record alone suggests; only of the format `name`, if one is known."""
+    lowered = {key.lower(): key for key in record}
+    for suggest in (_guess_turns, _guess_alpaca, _guess_pair):
+        guess = suggest(record, lowered)
+        if guess and (name is None or guess[0] == name):
+            return guess[0], tuple(sorted(guess[1].items()))
+    return None
+
+
+Guess = tuple[str, dict[str, str]] | None
+
+
+def _guess_turns(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
+    for word in LISTS:
+        value = record.get(lowered.get(word, word))
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            name = "sharegpt" if "from" in value[0] else "messages"
+            return name, {_TURNS[name]: lowered[word]}
+    return None
+
+
+def _guess_alpaca(_record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
+    for question, answer in INSTRUCTIONS:
+        if question in lowered and answer in lowered:
+            found = {"instruction": lowered[question], "output": lowered[answer]}
+            more = next((lowered[word] for word in INPUTS if word in lowered), None)
+            return "alpaca", {**found, "input": more} if more else found
+    return None
+
+
+def _guess_pair(_record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
+    for question, answer in PAIRS:
+        if question in lowered and answer in lowered:
+            return "prompt_completion", {"prompt": lowered[question], "completion": lowered[answer]}
+    return None
+
+
+PARTS = {
+    "alpaca": ("instruction", "input", "output", "system", "history", "tools"),
+    "sharegpt": ("conversations", "system", "tools"),
+    "messages": ("messages", "system", "tools"),
+    "prompt_completion": ("prompt", "completion", "system", "tools"),
+}
+_TURNS = {"sharegpt": "conversations", "messages": "messages"}
+_NAMED_BY = {
+    "messages": "messages",
+    "conversations": "sharegpt",
+    "prompt": "prompt_completion",
+    "completion": "prompt_completion",
+    "instruction": "alpaca",
+    "output": "alpaca",
+    "history": "alpaca",
+}
+
+
+def _named_by(columns: Mapping[str, str]) -> str | None:
+    return next((name for part, name in _NAMED_BY.items() if part in columns), None)
+
+
+def _check_columns(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    parts = sorted({part for names in PARTS.values() for part in names})
+    for part, column in columns.items():
+        if part not in parts:
+            fix = _nearest(part, parts)
+            raise Refusal(NO_SUCH_PART(part=part, parts=", ".join(parts)), fix, option="dataset.train")
+        if rows and not any(column in record for record in rows):
+            there = _column_names(rows)
+            said = NO_SUCH_COLUMN(column=column, columns=", ".join(there) or "none")
+            raise Refusal(said, _nearest(column, there), option="dataset.train")
+
+
+def _nearest(wrong: str, right: Sequence[str]) -> Message | None:
+    near = difflib.get_close_matches(wrong, right, n=1, cutoff=0.5)
+    return NEAREST(name=near[0]) if near else None
+
+
+def _refuse_columns(rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        there = ", ".join(_column_names(rows)) or "none"
+        raise Refusal(UNRECOGNISED(columns=there), NAME_COLUMNS(), option="dataset.train")
+    raise Unusable(NOT_AN_OBJECT(what="something else"))
+
+
+def _column_names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(shown(key) for record in rows for key in record)
+    return list(names)[:20]
+
+
+def shown(text: str) -> str:
+    """A text from a file as it may stand in a sentence: short, and without characters that are not seen."""
+    plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[:41])
+    return plain if len(plain) <= 40 else plain[:39] + "…"
+
+
+def _alpaca(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    yield from _system(record, form)
+    yield from _history(record, form)
+    question = [_text(record, form, "instruction", needed=True), _text(record, form, "input")]
+    yield Turn("user", "\n".join(part for part in question if part.strip()))
+    yield Turn("assistant", _text(record, form, "output", needed=True))
+
+
+def _history(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    column = form.column("history")
+    history = record.get(column)
+    if history is None:
+        return
+    if not isinstance(history, list):
+        raise Unusable(BROKEN_HISTORY(column=shown(column)))
+    for pair in history:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise Unusable(BROKEN_HISTORY(column=shown(column)))
+        yield Turn("user", pair[0])
+        yield Turn("assistant", pair[1])
+
+
+def _prompt_completion(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    yield from _system(record, form)
+    for part, role in (("prompt", "user"), ("completion", "assistant")):
+        value = record.get(form.column(part))
+        if isinstance(value, list):
+            yield from _turns(value)
+        else:
+            yield Turn("user" if role == "user" else "assistant", _text(record, form, part, needed=True))
+
+
+def _messages(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    column = form.column(_TURNS[form.name])
+    if column not in record:
+        raise Unusable(MISSING(column=shown(column)))
+    if not isinstance(record[column], list):
+        raise Unusable(NOT_TURNS(column=shown(column), what=kind_of(record[column])))
+    yield from _system(record, form)
+    yield from _turns(record[column])
+
+
+_READERS: dict[str, Callable[[dict[str, Any], Format], Iterator[Turn]]] = {
+    "alpaca": _alpaca,
+    "sharegpt": _messages,
+    "messages": _messages,
+    "prompt_completion": _prompt_completion,
+}
+
+
+def _system(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    text = _text(record, form, "system")
+    if text.strip():
+        yield Turn("system", text)
+
+
+def _text(record: dict[str, Any], form: Format, part: str, *, needed: bool = False) -> str:
+    """A column's text; an absent or null one is empty, unless it is needed."""
+    column = form.column(part)
+    if column not in record:
+        if needed:
+            raise Unusable(MISSING(column=shown(column)))
+        return ""
+    value = record[column]
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Unusable(NOT_TEXT(column=shown(column), what=kind_of(value)))
+    return value
+
+
+def _turns(messages: Sequence[Any]) -> Iterator[Turn]:
+    for number, said in enumerate(messages, 1):
+        if not isinstance(said, dict):
+            raise Unusable(NOT_A_TURN(number=number, what=kind_of(said)))
+        yield _turn(said, number)
+
+
+def _turn(said: dict[str, Any], number: int) -> Turn:
+    written = next((said[key] for key in ("role", "from", "speaker") if key in said), None)
+    if not isinstance(written, str):
+        raise Unusable(NO_ROLE(number=number))
+    role = ROLES.get(written.strip().lower())
+    if role is None:
+        raise Unusable(UNKNOWN_ROLE(number=number, role=shown(written)))
+    content = _content(next((said[key] for key in ("content", "value", "text") if key in said), None), number)
+    if written.strip().lower() in CALL_ROLES:
+        return Turn(role, "", tool_calls=_calls(_json(content, number), number))
+    reasoning = next((said[key] for key in ("reasoning_content", "reasoning", "thinking") if said.get(key)), None)
+    if not isinstance(reasoning, str | None):
+        raise Unusable(NOT_TEXT_TURN(number=number, what=kind_of(reasoning)))
+    name, call_id = said.get("name"), said.get("tool_call_id")
+    return Turn(
+        role,
+        content,
+        reasoning if role == "assistant" else None,
+        _calls(said.get("tool_calls"), number) if role == "assistant" else (),
+        name if isinstance(name, str) and role == "tool" else None,
+        call_id if isinstance(call_id, str) and role == "tool" else None,
+    )
+
+
+def _content(value: Any, number: int) -> str:
+    """A message's text; a list of text parts is joined, null is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise Unusable(NOT_TEXT_TURN(number=number, what=kind_of(value)))
+    texts = []
+    for part in value:
+        text = part.get("text") if isinstance(part, dict) and part.get("type", "text") == "text" else part
+        if not isinstance(text, str):
+            raise Unusable(NOT_ONLY_TEXT(number=number))
+        texts.append(text)
+    return "".join(texts)
+
+
+def _calls(value: Any, number: int) -> tuple[Mapping[str, Any], ...]:
+    """Tool calls in OpenAI's form, their arguments as objects, as templates expect them."""
+    if value is None:
+        return ()
+    calls = value if isinstance(value, list) else [value]
+    return tuple(_call(call, number) for call in calls)
+
+
+def _call(call: Any, number: int) -> Mapping[str, Any]:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Unusable(BROKEN_CALL(number=number))
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        arguments = _json(arguments, number) if arguments.strip() else {}
+    if not isinstance(arguments, dict | None):
+        raise Unusable(BROKEN_CALL(number=number))
+    written: dict[str, Any] = {"type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+    if isinstance(call.get("id"), str):
+        written["id"] = call["id"]
+    return written
+
+
+def _json(text: str, number: int) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unusable(BROKEN_CALL(number=number)) from None
+
+
+def _tools(record: dict[str, Any], form: Format) -> Tools:
+    """The tools that a row offers, as JSON schemas in OpenAI's form."""
+    column = form.column("tools")
+    value = record.get(column)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else None
+        except (ValueError, RecursionError):
+            raise Unusable(BROKEN_TOOLS(column=shown(column))) from None
+    if not value:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
+        raise Unusable(BROKEN_TOOLS(column=shown(column)))
+    return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in value)
+
+
+def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
+    """The turns up to the last answer, if they follow one another as a conversation does. Raises Unusable."""
+    while turns and turns[-1].role != "assistant":
+        turns.pop()
+    if not turns:
+        raise Unusable(NO_ANSWER())
+    if turns[0].role == "system" and not turns[0].content.strip():
+        turns = turns[1:]
+    before: Turn | None = None
+    for number, turn in enumerate(turns, 1):
+        _check_turn(turn, before, number)
+        before = turn
+    return tuple(turns)
+
+
+def _check_turn(turn: Turn, before: Turn | None, number: int) -> None:
+    previous = before.role if before else None
+    if turn.role == "system" and previous is not None:
+        raise Unusable(SYSTEM_NOT_FIRST(number=number))
+    if turn.role == "tool" and not (previous == "tool" or (before and before.tool_calls)):
+        raise Unusable(NO_CALL(number=number))
+    if turn.role == "assistant" and previous not in ("user", "tool"):
+        raise Unusable(OUT_OF_ORDER(number=number, role=turn.role))
+    if turn.role == "user" and previous not in (None, "system", "assistant"):
+        raise Unusable(OUT_OF_ORDER(number=number, role=turn.role))
+    if turn.role == "assistant" and not turn.content.strip() and not turn.tool_calls:
+        raise Unusable(EMPTY_ANSWER())
+    if turn.role == "user" and not turn.content.strip():
+        raise Unusable(EMPTY_QUESTION())
