@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 import os
 import sys
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from finetty.backend.messages import Refusal
-from finetty.tui.language import _, set_language, translate
+from finetty.tui.language import _, mark, set_language, translate
 
 if TYPE_CHECKING:
     from finetty.backend.planning.facts import Facts
@@ -24,37 +26,67 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="finetty",
-    help="Fine-tune a language model from the terminal.",
+    help=mark("Fine-tune a language model from the terminal."),
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or `latest`.")]
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=mark("A recipe's YAML file."))]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help=mark("A run's id, the beginning of one, or `latest`."))]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Change an option of the recipe.")
+    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help=mark("Change an option of the recipe."))
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-RunsDir = Annotated[Path | None, typer.Option("--runs-dir", metavar="FOLDER", help="Where runs are kept.")]
-Language = Annotated[str | None, typer.Option("--lang", metavar="en|zh_CN", help="The language of the screen.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines, without a screen.")]
-Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help=mark("Print one JSON document."))]
+RunsDir = Annotated[Path | None, typer.Option("--runs-dir", metavar="FOLDER", help=mark("Where runs are kept."))]
+Language = Annotated[
+    str | None, typer.Option("--lang", metavar="en|zh_CN", help=mark("The language of what is shown."))
+]
+Plain = Annotated[bool, typer.Option("--plain", help=mark("Print plain lines, without a screen."))]
+Ascii = Annotated[bool, typer.Option("--ascii", help=mark("Draw with ASCII characters only."))]
+Debug = Annotated[bool, typer.Option("--debug", help=mark("Show the traceback of an error."))]
 
 EXIT_REFUSED = 2
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command of finetty: errors become one sentence and exit code 2, or 1 where finetty itself is at fault."""
+def common_options(
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    ascii_only: Ascii = False,
+) -> None:
+    """What every command takes, before or after its name."""
+    if lang:
+        set_language(lang)
+    if runs_dir:
+        os.environ["FINETTY_RUNS"] = str(runs_dir)
+    if ascii_only:
+        os.environ["FINETTY_ASCII"] = "1"
+
+
+def command(name: str, summary: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command of finetty, with the common options and --debug beside its own.
+
+    Errors become one sentence and exit code 2, or 1 where finetty itself is at fault.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        @wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            with_errors_said(lambda: function(*args, **kwargs), debug=bool(kwargs.get("debug")))
+        own, shared = inspect.signature(function, eval_str=True), inspect.signature(common_options, eval_str=True)
 
-        app.command(name)(guarded)
+        @wraps(function)
+        def guarded(*, debug: bool = False, **values: Any) -> None:
+            def run() -> None:
+                common_options(**{key: values.pop(key) for key in shared.parameters})
+                function(**values)
+
+            with_errors_said(run, debug=debug)
+
+        debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+        everything = [*own.parameters.values(), *shared.parameters.values(), debug]
+        keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in everything]
+        guarded.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        guarded.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
+        app.command(name, help=summary)(guarded)
         return function
 
     return register
@@ -110,13 +142,14 @@ def print_json(document: Any) -> None:
 
 @app.callback(invoke_without_command=True)
 def home(
-    context: typer.Context, lang: Language = None, runs_dir: RunsDir = None, ascii: Ascii = False, debug: Debug = False
+    context: typer.Context,
+    lang: Language = None,
+    runs_dir: RunsDir = None,
+    ascii_only: Ascii = False,
+    debug: Debug = False,
 ) -> None:
-    set_language(lang)
-    if runs_dir:
-        os.environ["FINETTY_RUNS"] = str(runs_dir)
-    if ascii:
-        os.environ["FINETTY_ASCII"] = "1"
+    """Without a command: the app."""
+    with_errors_said(lambda: common_options(lang, runs_dir, ascii_only), debug=debug)
     if context.invoked_subcommand is None:
         with_errors_said(lambda: open_app("home", None), debug=debug)
 
@@ -139,33 +172,21 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-@command("new")
+@command("new", mark("Open the wizard."))
 def new(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="A recipe to begin with.")] = None,
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help=mark("A recipe to begin with."))] = None,
     fault: Annotated[str | None, typer.Option(hidden=True)] = None,
-    lang: Language = None,
-    ascii: Ascii = False,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Open the wizard."""
-    common(lang, runs_dir, ascii)
     from finetty.backend.recipe import load_recipe
 
     open_app("new", load_recipe(recipe) if recipe else None, fault=fault)
 
 
-@command("demo")
+@command("demo", mark("Tune a small model on a dataset that ships with finetty."))
 def demo(
     settings: Settings = None,
     plain: Plain = False,
-    lang: Language = None,
-    ascii: Ascii = False,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Tune a small model on a dataset that ships with finetty."""
-    common(lang, runs_dir, ascii)
     from finetty.backend.demo import RECIPE
     from finetty.backend.recipe import load_recipe, with_assignments
 
@@ -176,18 +197,15 @@ def demo(
         train_recipe(recipe, plain=True)
 
 
-@command("plan")
+@command("plan", mark("What a recipe would do on this machine: every choice with its reason, memory, disk, time."))
 def plan(
     recipe: RecipePath,
     settings: Settings = None,
     as_json: AsJson = False,
-    gpu: Annotated[str | None, typer.Option("--gpu", metavar="NAME|SIZE", help="Plan for a card that is not here.")] = None,
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", metavar="NAME|SIZE", help=mark("Plan for a card that is not here."))
+    ] = None,
 ) -> None:
-    """What a recipe would do on this machine: every choice with its reason, memory, disk, time."""
-    common(lang, runs_dir)
     _facts, planned = plan_of(recipe, settings, gpu=gpu)
     if as_json:
         print_json(planned.to_json())
@@ -199,18 +217,12 @@ def plan(
         raise typer.Exit(EXIT_REFUSED)
 
 
-@command("train")
+@command("train", mark("Train: with the dashboard on a terminal, in plain lines elsewhere."))
 def train(
     recipe: RecipePath,
     settings: Settings = None,
     plain: Plain = False,
-    lang: Language = None,
-    ascii: Ascii = False,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Train: with the dashboard on a terminal, in plain lines elsewhere."""
-    common(lang, runs_dir, ascii)
     from finetty.backend.recipe import load_recipe, with_assignments
 
     train_recipe(with_assignments(load_recipe(recipe), settings or []), plain=plain or not on_terminal())
@@ -239,10 +251,8 @@ def become_run(run: Run, *, plain: bool, resume: bool = False) -> None:
     hand_over(run, plain=plain, resume=resume)
 
 
-@command("runs")
-def runs(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
-    """List the runs, the newest first."""
-    common(lang, runs_dir)
+@command("runs", mark("List the runs, the newest first."))
+def runs(as_json: AsJson = False) -> None:
     from finetty.backend.runs import list_runs, runs_root
     from finetty.tui.plain import run_document, runs_lines
 
@@ -253,17 +263,11 @@ def runs(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = Non
         say(runs_lines(found))
 
 
-@command("attach")
+@command("attach", mark("Watch a run, and steer it, from any login."))
 def attach(
     run: RunName = "latest",
     plain: Plain = False,
-    lang: Language = None,
-    ascii: Ascii = False,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Watch a run, and steer it, from any login."""
-    common(lang, runs_dir, ascii)
     watched = find(run)
     if plain or not on_terminal():
         from finetty.tui.follow import follow
@@ -275,17 +279,11 @@ def attach(
     DashboardApp(watched, owner=False).run()
 
 
-@command("resume")
+@command("resume", mark("Go on with a paused run, or with a dead one from its last whole checkpoint."))
 def resume(
     run: RunName,
     plain: Plain = False,
-    lang: Language = None,
-    ascii: Ascii = False,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Go on with a paused run, or with a dead one from its last whole checkpoint."""
-    common(lang, runs_dir, ascii)
     from finetty.backend.runs import LIVE_STATES
 
     found = find(run)
@@ -300,30 +298,21 @@ def resume(
         become_run(found, plain=plain or not on_terminal(), resume=state != "queued")
 
 
-@command("stop")
+@command("stop", mark("Stop a run at its next step and save what it has learned."))
 def stop_run(
     run: RunName,
-    discard: Annotated[bool, typer.Option("--discard", help="Stop without saving.")] = False,
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
+    discard: Annotated[bool, typer.Option("--discard", help=mark("Stop without saving."))] = False,
 ) -> None:
-    """Stop a run at its next step and save what it has learned."""
-    common(lang, runs_dir)
     steer(find(run), "stop" if discard else "stop-and-save")
 
 
-@command("pause")
-def pause(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
-    """Pause a run between two micro-batches."""
-    common(lang, runs_dir)
+@command("pause", mark("Pause a run between two micro-batches."))
+def pause(run: RunName) -> None:
     steer(find(run), "pause")
 
 
-@command("checkpoint")
-def checkpoint(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
-    """Have a run write a checkpoint at its next step."""
-    common(lang, runs_dir)
+@command("checkpoint", mark("Have a run write a checkpoint at its next step."))
+def checkpoint(run: RunName) -> None:
     steer(find(run), "checkpoint")
 
 
@@ -340,10 +329,8 @@ def steer(run: Run, name: str) -> None:
     print(printable(f"{run.id}: {name}: {answer.get('result')}"))
 
 
-@command("rm")
-def remove(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
-    """Delete a run's folder: its checkpoints and its result."""
-    common(lang, runs_dir)
+@command("rm", mark("Delete a run's folder: its checkpoints and its result."))
+def remove(run: RunName) -> None:
     from finetty.backend.runs import remove_run, runs_root
 
     freed = remove_run(runs_root(), run)
@@ -352,18 +339,13 @@ def remove(run: RunName, lang: Language = None, runs_dir: RunsDir = None, debug:
     print(_("Deleted; {size} are free again.").format(size=size(freed)))
 
 
-@command("preview")
+@command("preview", mark("Show a row as the model reads it: text, tokens, and which of them are trained."))
 def preview(
     recipe: RecipePath,
-    row: Annotated[int, typer.Option("--row", min=1, help="Which row, from 1.")] = 1,
+    row: Annotated[int, typer.Option("--row", min=1, help=mark("Which row, from 1."))] = 1,
     settings: Settings = None,
     as_json: AsJson = False,
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """Show a row as the model reads it: text, tokens, and which of them are trained."""
-    common(lang, runs_dir)
     from finetty.backend.dataset import preview_row
     from finetty.tui.plain import preview_lines
 
@@ -375,17 +357,12 @@ def preview(
         say(preview_lines(document))
 
 
-@command("data")
+@command("data", mark("The data report: rows read, used and refused with file and line, lengths, tokens."))
 def data(
     recipe: RecipePath,
     settings: Settings = None,
     as_json: AsJson = False,
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
 ) -> None:
-    """The data report: rows read, used and refused with file and line, lengths, tokens."""
-    common(lang, runs_dir)
     from finetty.backend.dataset import data_report
     from finetty.tui.plain import report_lines
 
@@ -397,16 +374,14 @@ def data(
         say(report_lines(document))
 
 
-@command("models")
+@command("models", mark("The models on this machine, and what a model's name says."))
 def models(
-    query: Annotated[str, typer.Argument(metavar="[QUERY]", help="Part of a name.")] = "",
-    classify: Annotated[str | None, typer.Option("--classify", metavar="NAME", help="What a model's name says.")] = None,
+    query: Annotated[str, typer.Argument(metavar="[QUERY]", help=mark("Part of a name."))] = "",
+    classify: Annotated[
+        str | None, typer.Option("--classify", metavar="NAME", help=mark("What a model's name says."))
+    ] = None,
     as_json: AsJson = False,
-    lang: Language = None,
-    debug: Debug = False,
 ) -> None:
-    """The models on this machine, and what a model's name says."""
-    common(lang)
     from finetty.backend import models as known
     from finetty.tui.plain import classified_lines, models_lines
 
@@ -418,16 +393,12 @@ def models(
     print_json(found) if as_json else say(models_lines(found))
 
 
-@command("templates")
+@command("templates", mark("The conversation templates, or one of them rendered."))
 def templates(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One template.")] = None,
-    jinja: Annotated[bool, typer.Option("--jinja", help="Print the template as Jinja.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=mark("One template."))] = None,
+    jinja: Annotated[bool, typer.Option("--jinja", help=mark("Print the template as Jinja."))] = False,
     as_json: AsJson = False,
-    lang: Language = None,
-    debug: Debug = False,
 ) -> None:
-    """The conversation templates, or one of them rendered."""
-    common(lang)
     from finetty.backend.conversation import registry
     from finetty.tui.plain import template_lines, templates_lines
 
@@ -441,17 +412,14 @@ def templates(
         print_json(document) if as_json else say(template_lines(document))
 
 
-@command("chat")
+@command("chat", mark("Talk to a run's result, or to its base."))
 def chat(
     run: RunName,
-    base: Annotated[bool, typer.Option("--base", help="Talk to the base model instead of the result.")] = False,
-    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Print one answer, for scripts.")] = None,
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    debug: Debug = False,
+    base: Annotated[bool, typer.Option("--base", help=mark("Talk to the base model instead of the result."))] = False,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help=mark("Print one answer, for scripts."))
+    ] = None,
 ) -> None:
-    """Talk to a run's result, or to its base."""
-    common(lang, runs_dir)
     from finetty.tui.chat import answer_once, converse
 
     if prompt is None:
@@ -460,10 +428,8 @@ def chat(
         answer_once(find(run), prompt, base=base)
 
 
-@command("doctor")
-def doctor(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = None, debug: Debug = False) -> None:
-    """What this machine has, what will work, what is missing and the command that mends it."""
-    common(lang, runs_dir)
+@command("doctor", mark("What this machine has, what will work, what is missing and the command that mends it."))
+def doctor(as_json: AsJson = False) -> None:
     from finetty.backend.machine import doctor as examination
     from finetty.backend.runs import runs_root
     from finetty.tui.plain import doctor_lines
@@ -472,22 +438,11 @@ def doctor(as_json: AsJson = False, lang: Language = None, runs_dir: RunsDir = N
     print_json(document) if as_json else say(doctor_lines(document))
 
 
-@command("keys")
-def keys(lang: Language = None, debug: Debug = False) -> None:
-    """Every action of the screens, with its key."""
-    common(lang)
+@command("keys", mark("Every action of the screens, with its key."))
+def keys() -> None:
     from finetty.tui.actions import key_lines
 
     say(key_lines())
-
-
-def common(lang: str | None = None, runs_dir: Path | None = None, ascii: bool = False) -> None:
-    if lang:
-        set_language(lang)
-    if runs_dir:
-        os.environ["FINETTY_RUNS"] = str(runs_dir)
-    if ascii:
-        os.environ["FINETTY_ASCII"] = "1"
 
 
 def plan_of(path: Path, settings: list[str] | None, *, gpu: str | None = None) -> tuple[Facts, Plan]:
@@ -508,7 +463,22 @@ def find(name: str) -> Run:
 
 
 def main() -> None:
-    app()
+    root = typer.main.get_command(app)
+    _speak(root, sys.argv[1:])
+    root()
+
+
+def _speak(root: Any, arguments: list[str]) -> None:
+    """Put the help texts into the user's language; `--lang` counts before the arguments are parsed."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--lang" or word.startswith("--lang="):
+            with contextlib.suppress(Refusal):
+                set_language(word.partition("=")[2] or following)
+    for told in (root, *root.commands.values()):
+        told.help = _(told.help) if told.help else None
+        for parameter in told.params:
+            if getattr(parameter, "help", None):
+                parameter.help = _(parameter.help)
 
 
 if __name__ == "__main__":
