@@ -2,7 +2,7 @@
 
 from finetty.backend.conversation.encoder import EncodedRow, Encoder
 from finetty.backend.conversation.loading import load_encoder
-from finetty.backend.conversation.registry import TemplateName, template_named, template_names
+from finetty.backend.conversation.registry import TemplateName, render_template, template_named, template_names
 from finetty.backend.conversation.rendering import RowProblem
 from finetty.backend.conversation.rows import Encoded, Row, Turn
 
@@ -15,6 +15,7 @@ __all__ = [
     "TemplateName",
     "Turn",
     "load_encoder",
+    "render_template",
     "template_named",
     "template_names",
 ]

@@ -6,19 +6,21 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from ruamel.yaml import YAML
 
+from finetty.backend.conversation.sandbox import ChatTemplate
 from finetty.backend.messages import Refusal, message
 
 NO_TEMPLATE = message("conversation.no_template", "There is no template {name}.")
 NEAREST = message("conversation.nearest", "Did you mean {name}?")
 LIST_THEM = message("conversation.list_them", "`finetty templates` lists them; `auto` takes the model's own.")
 
+EXAMPLE_QUESTION = "帮我写一首关于春天的诗"
 OWN_TURN, FIRST_USER = "own_turn", "first_user"
 
 
@@ -96,6 +98,31 @@ def template_named(name: str) -> Template:
         near = difflib.get_close_matches(name.lower(), _names(), n=1, cutoff=0.5)
         raise Refusal(NO_TEMPLATE(name=name), NEAREST(name=near[0]) if near else LIST_THEM(), option="template.name")
     return _read(name)
+
+
+def template_list() -> list[dict[str, str | None]]:
+    """Every template {name, source, verified}, as `finetty templates --json` prints it."""
+    return [found._asdict() for found in template_names()]
+
+
+def template_jinja(name: str) -> str:
+    """A template's Jinja, as it is saved with a tokenizer. Raises Refusal."""
+    return template_named(name).jinja()
+
+
+def template_document(name: str) -> dict[str, Any]:
+    """A template's slots, and a short conversation written with it. Raises Refusal."""
+    template = template_named(name)
+    slots = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(template).items()}
+    return {**slots, "example": render_template(name)}
+
+
+def render_template(name: str, question: str = EXAMPLE_QUESTION) -> str:
+    """A question as the template asks it of the model, special tokens by their usual spelling. Raises Refusal."""
+    template = template_named(name)
+    special = special_tokens(template, {"bos_token": "<s>", "eos_token": "</s>"})
+    said = [{"role": "user", "content": question}]
+    return ChatTemplate(template.jinja()).render({"messages": said, "add_generation_prompt": True, **special})
 
 
 def templates() -> Iterator[Template]:
