@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -346,15 +347,12 @@ def preview(
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    from finetty.backend.dataset import preview_row
+    from finetty.backend.dataset import preview as preview_of
     from finetty.tui.plain import preview_lines
 
     facts, _planned = plan_of(recipe, settings)
-    document = preview_row(facts.encoder, facts.rows, row)
-    if as_json:
-        print_json(document)
-    else:
-        say(preview_lines(document))
+    document = preview_of(facts.rows.rows, row, facts.encoder)
+    print_json(document) if as_json else say(preview_lines(document))
 
 
 @command("data", mark("The data report: rows read, used and refused with file and line, lengths, tokens."))
@@ -367,11 +365,9 @@ def data(
     from finetty.tui.plain import report_lines
 
     facts, planned = plan_of(recipe, settings)
-    document = data_report(facts.rows, facts.data, planned.recipe)
-    if as_json:
-        print_json(document)
-    else:
-        say(report_lines(document))
+    cutoff = planned.recipe.dataset.cutoff
+    document = data_report(facts.rows, facts.data, cutoff if isinstance(cutoff, int) else None)
+    print_json(document) if as_json else say(report_lines(document))
 
 
 @command("models", mark("The models on this machine, and what a model's name says."))
@@ -382,15 +378,18 @@ def models(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    from finetty.backend import models as known
-    from finetty.tui.plain import classified_lines, models_lines
+    from finetty.backend.models import local_models
+    from finetty.tui.plain import classified, classified_lines, models_lines
 
     if classify is not None:
-        document = known.classify(classify)
+        document = classified(classify)
         print_json(document) if as_json else say(classified_lines(document))
         return
-    found = [model.to_json() for model in known.local_models() if query.lower() in model.name.lower()]
-    print_json(found) if as_json else say(models_lines(found))
+    found = [model for model in local_models() if query.lower() in model.path.lower()]
+    if as_json:
+        print_json([{"path": model.path, "folder": str(model.folder), "size": model.size} for model in found])
+    else:
+        say(models_lines(found))
 
 
 @command("templates", mark("The conversation templates, or one of them rendered."))
@@ -399,17 +398,18 @@ def templates(
     jinja: Annotated[bool, typer.Option("--jinja", help=mark("Print the template as Jinja."))] = False,
     as_json: AsJson = False,
 ) -> None:
-    from finetty.backend.conversation import registry
+    from finetty.backend.conversation import template_named, template_names
     from finetty.tui.plain import template_lines, templates_lines
 
     if name is None:
-        listed = registry.template_list()
+        listed = [named._asdict() for named in template_names()]
         print_json(listed) if as_json else say(templates_lines(listed))
-    elif jinja:
-        print(registry.template_jinja(name))
+        return
+    template = template_named(name)
+    if as_json:
+        print_json(asdict(template) | {"jinja": template.jinja()})
     else:
-        document = registry.template_document(name)
-        print_json(document) if as_json else say(template_lines(document))
+        print(template.jinja()) if jinja else say(template_lines(template))
 
 
 @command("chat", mark("Talk to a run's result, or to its base."))

@@ -11,6 +11,8 @@ from finetty.tui.language import _, translate
 from finetty.tui.text import count, duration, short_count, size
 
 if TYPE_CHECKING:
+    from finetty.backend.conversation.registry import Template
+    from finetty.backend.models import LocalModel
     from finetty.backend.planning.plan import Memory, Plan
     from finetty.backend.runs import Run
 
@@ -129,3 +131,126 @@ def runs_lines(runs: list[Run]) -> Iterator[str]:
         started = "" if status.started is None else f"{datetime.fromtimestamp(status.started):%Y-%m-%d %H:%M}"
         steps = f"{status.step}/{status.total if status.total is not None else '?'}"
         yield f"{run.id:<{width}}  {state_words(status.state):<9}  {steps:>13}  {started}  {status.name}"
+
+
+def preview_lines(document: dict[str, Any]) -> Iterator[str]:
+    """A row as text, then a line a token: `*` marks what is trained, so that no colour is needed."""
+    yield _("row {row} of {rows} ({source}:{line}), template {template}").format(
+        row=document["row"],
+        rows=document["rows"],
+        source=document["source"],
+        line=document["line"],
+        template=document["template"],
+    )
+    if document["problem"]:
+        yield _("not used: {problem}").format(problem=document["problem"])
+        return
+    for number, sequence in enumerate(document["sequences"], 1):
+        if len(document["sequences"]) > 1:
+            yield _("sequence {number} of {count}").format(number=number, count=len(document["sequences"]))
+        yield ""
+        yield sequence["text"]
+        yield ""
+        yield _("tokens ({count}); * is trained").format(count=len(sequence["tokens"]))
+        for token in sequence["tokens"]:
+            yield f"  {'*' if token['trained'] else ' '} {token['id']:>8}  {whitespace_shown(token['text'])}"
+
+
+def whitespace_shown(text: str) -> str:
+    """A token's text on one line, with its spaces, tabs and line ends to be seen."""
+    return text.replace(" ", "·").replace("\t", "→").replace("\n", "↵")
+
+
+def report_lines(document: dict[str, Any]) -> Iterator[str]:
+    """The data report for a reader."""
+    rows = document["rows"]
+    yield _("{read} rows read, {used} used, {refused} refused, {duplicates} duplicates").format(
+        read=count(rows["read"]),
+        used=count(rows["used"]),
+        refused=count(rows["refused"]),
+        duplicates=count(rows["duplicates"]),
+    )
+    for path, form in document["formats"].items():
+        yield _("{path}: {format} format").format(path=path, format=form["format"])
+    for refused in document["refused"]:
+        yield _("refused: {path}:{line}: {reason} ({count} like this)").format(**refused)
+    if document["tokens"]:
+        yield _("{total} tokens, {trained} of them trained").format(
+            total=count(document["tokens"]["total"]), trained=count(document["tokens"]["trained"])
+        )
+    if document["lengths"]:
+        yield from length_lines(document["lengths"])
+
+
+def length_lines(lengths: dict[str, Any]) -> Iterator[str]:
+    """A histogram of lengths in tokens, one bar a line, with the cutoff's place in it."""
+    yield _("lengths in tokens: shortest {shortest}, median {median}, longest {longest}").format(**lengths)
+    most = max(bar["count"] for bar in lengths["histogram"])
+    for bar in lengths["histogram"]:
+        drawn = "#" * -(-40 * bar["count"] // most)
+        yield f"  {bar['from']:>6} – {bar['to']:<6} {bar['count']:>8}  {drawn}".rstrip()
+    if lengths["cutoff"] is not None:
+        yield _("cutoff {cutoff}: {over_cutoff} rows are longer").format(**lengths)
+
+
+def classified(name: str) -> dict[str, Any]:
+    """What a model's name says, as `models --classify --json` prints it."""
+    from finetty.backend.models import name_says
+
+    says = name_says(name)
+    return {"name": name, "tags": list(says.tags), "parameters": says.parameters, "version": says.version}
+
+
+def classified_lines(document: dict[str, Any]) -> Iterator[str]:
+    from finetty.backend.models import tag_named
+
+    yield _("{name}: {parameters} parameters, version {version}").format(
+        name=document["name"],
+        parameters=short_count(document["parameters"]),
+        version=document["version"] if document["version"] is not None else "?",
+    )
+    for name in document["tags"]:
+        tag = tag_named(name)
+        yield f"  {name}: {translate(tag.meaning()) if tag else ''}"
+
+
+def models_lines(models: Iterable[LocalModel]) -> Iterator[str]:
+    found = list(models)
+    if not found:
+        yield _("No such model is on this machine. A model's folder or its name on the Hub can be used all the same.")
+    for model in found:
+        yield f"{size(model.size):>9}  {model.path}"
+
+
+def templates_lines(listed: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for template in listed:
+        yield f"{template['name']:<12}  {template['source']}"
+
+
+def template_lines(template: Template) -> Iterator[str]:
+    """A template's name and source, and a conversation as it writes one."""
+    from finetty.backend.conversation.sandbox import ChatTemplate
+
+    yield f"{template.name}: {template.source}"
+    yield ""
+    conversation = [
+        {"role": "user", "content": _("What is a learning rate?")},
+        {"role": "assistant", "content": _("How far one step moves the weights.")},
+        {"role": "user", "content": _("And a rank?")},
+    ]
+    tokens = {"bos_token": "<bos>", "eos_token": "<eos>"}
+    yield ChatTemplate(template.jinja()).render({"messages": conversation, "add_generation_prompt": True, **tokens})
+
+
+def doctor_lines(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """A document of facts as indented lines, in its own order."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield f"{prefix}{key}:"
+            yield from doctor_lines(value, prefix + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, entry in enumerate(value):
+                yield f"{prefix}{key} {number}:"
+                yield from doctor_lines(entry, prefix + "  ")
+        else:
+            yield f"{prefix}{key}: {shown(value)}"
