@@ -44,6 +44,11 @@ class MachineFacts:
     gpu_reason: str | None = None
     accelerators: dict[str, Accelerator] = field(default_factory=dict)
     """By import name: flash_attn, unsloth, liger_kernel, bitsandbytes."""
+    torch_version: str | None = None
+    torch_cuda: str | None = None
+    """The CUDA that the installed torch was built for; None for a torch without."""
+    imagined: bool = False
+    """The cards are not here: the plan is for a card that was named."""
 
     def usable(self, name: str) -> bool:
         found = self.accelerators.get(name)

@@ -8,12 +8,14 @@ from finetty.backend.machine import host
 from finetty.backend.machine.accelerators import accelerators
 from finetty.backend.machine.facts import MachineFacts
 from finetty.backend.machine.gpus import cards
+from finetty.backend.machine.torch_here import installed_torch
 
 
 def machine_facts(runs_root: Path | None = None) -> MachineFacts:
     """Host, cards and installed accelerators; about 0.05 s, never raises. `runs_root`: whose disk is measured."""
     found = cards()
     total, available = host.memory()
+    torch = installed_torch()
     return MachineFacts(
         hostname=host.hostname(),
         cpu=host.cpu_name(),
@@ -26,4 +28,6 @@ def machine_facts(runs_root: Path | None = None) -> MachineFacts:
         driver=found.driver,
         gpu_reason=found.reason,
         accelerators=accelerators(),
+        torch_version=torch.version,
+        torch_cuda=torch.cuda,
     )

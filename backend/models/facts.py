@@ -14,6 +14,7 @@ class LinearModules:
     inputs: int
     outputs: int
     count: int
+    bias: bool = False
 
     @property
     def parameters(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -193,14 +193,16 @@ def _embedding_parameters(weights: _Weights, embedding: Weight | None, head: Wei
     return embedding.elements + (head.elements if head is not None and not weights.tied else 0)
 
 
-def _linear_modules(weights: Iterable[Weight]) -> tuple[LinearModules, ...]:
-    counts: dict[tuple[str, int, int], int] = {}
+def _linear_modules(weights: Sequence[Weight]) -> tuple[LinearModules, ...]:
+    biased = {weight.name.removesuffix(".bias") for weight in weights if weight.name.endswith(".bias")}
+    counts: dict[tuple[str, int, int, bool], int] = {}
     for weight in weights:
         if weight.linear:
             outputs, inputs = weight.shape
-            key = (weight.name.split(".")[-2], inputs, outputs)
+            owner = weight.name.removesuffix(".weight")
+            key = (owner.rsplit(".", 1)[-1], inputs, outputs, owner in biased)
             counts[key] = counts.get(key, 0) + weight.count
-    return tuple(LinearModules(*key, count) for key, count in counts.items())
+    return tuple(LinearModules(name, ins, outs, count, bias) for (name, ins, outs, bias), count in counts.items())
 
 
 def _experts(configuration: Configuration) -> int:
