@@ -124,7 +124,7 @@ def write_weights(folder: Path, shapes: dict[str, tuple[int, ...]], seed: int = 
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def llama_config(vocabulary: int, hidden: int = 32, layers: int = 2) -> dict[str, Any]:
+def llama_config(vocabulary: int, hidden: int = 64, layers: int = 2) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -150,7 +150,7 @@ def llama_config(vocabulary: int, hidden: int = 32, layers: int = 2) -> dict[str
 
 
 def llama_shapes(
-    vocabulary: int, hidden: int = 32, layers: int = 2, prefix: str = "model."
+    vocabulary: int, hidden: int = 64, layers: int = 2, prefix: str = "model."
 ) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {f"{prefix}embed_tokens.weight": (vocabulary, hidden)}
     for layer in range(layers):
@@ -170,7 +170,7 @@ def llama_shapes(
     return shapes
 
 
-def gemma_config(vocabulary: int, hidden: int = 32, layers: int = 2) -> dict[str, Any]:
+def gemma_config(vocabulary: int, hidden: int = 64, layers: int = 2) -> dict[str, Any]:
     return {
         "architectures": ["Gemma3ForConditionalGeneration"],
         "model_type": "gemma3",
@@ -211,7 +211,7 @@ def gemma_config(vocabulary: int, hidden: int = 32, layers: int = 2) -> dict[str
     }
 
 
-def gemma_shapes(vocabulary: int, hidden: int = 32) -> dict[str, tuple[int, ...]]:
+def gemma_shapes(vocabulary: int, hidden: int = 64) -> dict[str, tuple[int, ...]]:
     """Tensor names as published vision-language Gemma 3 checkpoints have them."""
     shapes = llama_shapes(vocabulary, hidden, prefix="language_model.model.")
     for layer in range(2):
@@ -254,3 +254,14 @@ def _vision_shapes(width: int) -> dict[str, tuple[int, ...]]:
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+
+@pytest.fixture
+def tiny_recipe(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> Path:
+    """A recipe that tunes the tiny model on the tiny data in a few steps."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"finetty: 1\nmodel: {{path: {tiny_model}}}\ndataset: {{train: [{{path: {tiny_data}}}], validation: 4}}\n"
+        "method: {rank: 4}\ntraining: {max_steps: 4, micro_batch: 4, batch: 4, learning_rate: 0.005}\n"
+    )
+    return path
