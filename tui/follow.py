@@ -40,7 +40,7 @@ class Follower:
     def __init__(self, run: Run) -> None:
         self._reader = EventReader(run.events_path)
         self._total = run.status().total
-        self._last: tuple[int, float] | None = None
+        self._first: tuple[int, float] | None = None
 
     def skip(self) -> None:
         """Pass over all events that are there already."""
@@ -87,14 +87,16 @@ class Follower:
         return f"{event.get('step')}/{'?' if self._total is None else self._total}"
 
     def _seconds_left(self, event: Mapping[str, Any]) -> float | None:
-        """From the time since the step before; None at the first step, and after a resume."""
-        before, step, elapsed = self._last, event.get("step"), event.get("elapsed")
+        """At the pace since the first step that was seen; None at that step, and anew after a resume."""
+        step, elapsed = event.get("step"), event.get("elapsed")
         if not isinstance(step, int) or not isinstance(elapsed, int | float):
             return None
-        self._last = (step, elapsed)
-        if before is None or self._total is None or step <= before[0] or elapsed < before[1]:
+        if self._first is None or step <= self._first[0] or elapsed <= self._first[1]:
+            self._first = (step, elapsed)
             return None
-        return (self._total - step) * (elapsed - before[1]) / (step - before[0])
+        if self._total is None:
+            return None
+        return (self._total - step) * (elapsed - self._first[1]) / (step - self._first[0])
 
 
 def _number(value: Any, form: str) -> str:

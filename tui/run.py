@@ -65,7 +65,7 @@ class TrainingProcess:
         teller.start()
         self._train()
         teller.join()
-        self._close(with_ending=True)
+        self._close()
         if not self._refusal:
             self._say(last_line(self.run))
         return self._exit_code()
@@ -85,7 +85,7 @@ class TrainingProcess:
             trainer.join()
             return self._exit_code()
         trainer.join()
-        self._close(with_ending=self._signal is None)
+        self._close()
         return self._exit_code()
 
     def _show(self) -> tuple[str | None, bool]:
@@ -150,11 +150,11 @@ class TrainingProcess:
     def _say(self, line: str) -> None:
         _print(line, self._out)
 
-    def _close(self, *, with_ending: bool) -> None:
+    def _close(self) -> None:
         """The last words on the terminal: what was refused, or what became of the run."""
         if self._refusal:
             _print(refused(self._refusal), self._err)
-        elif with_ending:
+        else:
             from finetty.tui.ending import ending_lines
             from finetty.tui.text import visible
 
@@ -179,18 +179,21 @@ class TrainingProcess:
     def _detach(self, *, screen_failed: bool) -> None:
         """Go on without a terminal, and give the shell its prompt back."""
         leave_terminal(self.run.console_path)
-        for stream in (self._out, self._err):
-            with contextlib.suppress(OSError):
-                stream.close()
         lines = [_("The screen failed; {path} says why.").format(path=self.run.console_path)] if screen_failed else []
         lines += [
-            _("The run {run} goes on without this terminal.").format(run=self.run.id),
+            _("The run goes on without this terminal."),
             _("watch it:  finetty attach {run}").format(run=self.run.id),
             _("stop it:   finetty stop {run}").format(run=self.run.id),
         ]
-        if holder := Holder.ours():
-            holder.tell("detach", run=self.run.id, text="\n".join(lines))
+        holder = Holder.ours()
+        if not holder or not holder.tell("detach", run=self.run.id, text="\n".join(lines)):
+            for line in lines:
+                self._say(line)
+        if holder:
             holder.leave()
+        for stream in (self._out, self._err):
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._signal is not None:
