@@ -68,7 +68,7 @@ def answer_ids(
             )
     finally:
         model.train(was_training)
-    ids = written[0, prompt.shape[1] :].tolist()
+    ids: list[int] = written[0, prompt.shape[1] :].tolist()
     return ids[:-1] if ids and ids[-1] in encoder.stop_ids else ids
 
 

@@ -1,4 +1,4 @@
-"""Commands to a run, looked for all the time: while the model loads, between micro-batches, in evaluation and saving."""
+"""Commands to a run, heard at any time: while the model loads, between micro-batches, in evaluation and saving."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -33,14 +35,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ATTENTION = {"eager": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2", "fa3": "flash_attention_3"}
 
 
-def load_model(folder: Path, recipe: Recipe, *, on_cpu: bool) -> Any:
+def load_model(folder: Path, recipe: Recipe, *, on_cpu: bool, to_train: bool = True) -> Any:
     """The model in `folder`, all of it frozen, on its device. Raises Refusal with the library's reason."""
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=recipe.model.trust_remote_code)
         model, found = model_class(config).from_pretrained(
-            folder, output_loading_info=True, **loading_arguments(config, recipe, on_cpu=on_cpu)
+            folder, output_loading_info=True, **loading_arguments(recipe, on_cpu=on_cpu, to_train=to_train)
         )
-    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         raise Refusal(
             NOT_LOADED(reason=_first_line(error)), CHECK_FOLDER(folder=folder), option="model.path"
         ) from error
@@ -48,6 +50,7 @@ def load_model(folder: Path, recipe: Recipe, *, on_cpu: bool) -> Any:
         raise Refusal(
             WEIGHTS_MISSING(count=len(missing), name=missing[0]), CHECK_FOLDER(folder=folder), option="model.path"
         )
+    _steady_quantization(model)
     return model.requires_grad_(False)
 
 
@@ -61,10 +64,10 @@ def model_class(config: Any) -> Any:
     return AutoModelForCausalLM
 
 
-def loading_arguments(config: Any, recipe: Recipe, *, on_cpu: bool) -> dict[str, Any]:
+def loading_arguments(recipe: Recipe, *, on_cpu: bool, to_train: bool = True) -> dict[str, Any]:
     """What from_pretrained is told. Weights come from safetensors alone: a pickle can run code."""
     said: dict[str, Any] = {
-        "dtype": weights_dtype(config, recipe),
+        "dtype": weights_dtype(recipe) if to_train else DTYPES[recipe.precision.compute],
         "attn_implementation": ATTENTION[recipe.acceleration.attention],
         "trust_remote_code": recipe.model.trust_remote_code,
         "use_safetensors": True,
@@ -77,7 +80,7 @@ def loading_arguments(config: Any, recipe: Recipe, *, on_cpu: bool) -> dict[str,
     return said
 
 
-def weights_dtype(config: Any, recipe: Recipe) -> torch.dtype | str:
+def weights_dtype(recipe: Recipe) -> torch.dtype | str:
     """The format in which the weights are held.
 
     Under an adapter they are frozen and take the arithmetic's format. In full and freeze what is trained becomes
@@ -110,6 +113,17 @@ def quantization(recipe: Recipe) -> Any:
         bnb_4bit_use_double_quant=recipe.precision.double_quantization,
         bnb_4bit_compute_dtype=DTYPES[recipe.precision.compute],
     )
+
+
+def _steady_quantization(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for the CPU at the first evaluation: training goes on from them.
+
+    It also warns at every layer of every step that int8 casts its inputs.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 
 
 def language_model(model: Any) -> Any:

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from finetty.backend.messages import Message, Refusal, message
@@ -54,7 +53,7 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
         r=method.rank,
         lora_alpha=_whole(method.alpha),
         lora_dropout=method.dropout,
-        target_modules=target_names(model, method.targets),
+        target_modules=_briefly(model, target_names(model, method.targets)),
         use_rslora=method.rslora,
         use_dora=method.dora,
         bias="none",
@@ -74,6 +73,13 @@ def target_names(model: Any, targets: str | Sequence[str]) -> list[str]:
         if not any(_ends_with(name, target) for name in names):
             raise _unknown(NO_SUCH_TARGET, target, {name.rpartition(".")[2] for name in names}, "method.targets")
     return [name for name in names if any(_ends_with(name, target) for target in targets)]
+
+
+def _briefly(model: Any, names: Sequence[str]) -> list[str]:
+    """The layers' own names (q_proj) where those mean exactly these layers, for other tools to read; else in full."""
+    short = sorted({name.rpartition(".")[2] for name in names})
+    meant = {name for name, _ in model.named_modules() if name.rpartition(".")[2] in short}
+    return short if meant == set(names) else list(names)
 
 
 def linear_layers(model: Any) -> list[str]:
@@ -148,11 +154,6 @@ def _train(modules: Iterable[Any]) -> None:
         for parameter in module.parameters():
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
-
-
-def trained_parameters(model: nn.Module) -> dict[str, torch.nn.Parameter]:
-    """By name, each once: a head that shares the embeddings' weight is not listed again."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _is_linear(module: Any) -> bool:

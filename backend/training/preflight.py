@@ -16,7 +16,7 @@ import torch
 from finetty.backend.conversation import Encoder, Row
 from finetty.backend.messages import Refusal, message
 from finetty.backend.training.batches import longest_batch
-from finetty.backend.training.methods import trained_parameters
+from finetty.backend.training.trained import trained_parameters
 
 if TYPE_CHECKING:
     from finetty.backend.training.trainer import RunTrainer
@@ -61,14 +61,10 @@ def check_tokens(folder: Path, encoder: Encoder, rows: Sequence[Row], *, trust_r
 
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     for row in rows[:: max(1, len(rows) // ROWS_COMPARED)][:ROWS_COMPARED]:
-        theirs = tokenizer(encoder.text(row), add_special_tokens=False)["input_ids"]
-        encoded = encoder.encode(row)
-        if len(encoded) == 1 and not encoded[0].cut and list(encoded[0].ids) != theirs:
-            place = _first_difference(encoded[0].ids, theirs)
-            ours, other = encoded[0].ids[place : place + 4], theirs[place : place + 4]
-            raise Refusal(
-                OTHER_TOKENS(place=place, ours=list(ours), theirs=list(other)), REPORT_TOKENS(), option="template.name"
-            )
+        for sequence in encoder.encode(row):
+            theirs = tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
+            if list(sequence.ids) != theirs:
+                raise _other_tokens(sequence.ids, theirs)
 
 
 def check_disk(folder: Path, parameters: int, optimizer: str, keep: int) -> None:
@@ -126,6 +122,9 @@ def random_states_kept() -> Iterator[None]:
     numpy.random.set_state(array)
 
 
-def _first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    pairs = zip(ours, theirs, strict=False)
-    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(ours), len(theirs)))
+def _other_tokens(ours: Sequence[int], theirs: Sequence[int]) -> Refusal:
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    place = next((place for place, (one, other) in pairs if one != other), min(len(ours), len(theirs)))
+    shown = slice(place, place + 4)
+    said = OTHER_TOKENS(place=place, ours=list(ours[shown]), theirs=list(theirs[shown]))
+    return Refusal(said, REPORT_TOKENS(), option="template.name")

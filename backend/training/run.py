@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetty.backend.conversation import Encoder, Row, Turn, load_encoder
-from finetty.backend.dataset import read_rows, split_rows
+from finetty.backend.dataset import read_rows, read_validation, split_rows
 from finetty.backend.messages import Refusal, message
-from finetty.backend.models import locate
 from finetty.backend.planning.plan import Plan
 from finetty.backend.recipe import Recipe
 from finetty.backend.runs import Run
 from finetty.backend.training import checkpoints, out_of_memory
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
+from finetty.backend.training.place import model_folder, on_cpu, show_devices
 
 FAILED = message("training.failed", "The run failed: {kind}: {reason}")
 SEE_CONSOLE = message("training.see_console", "The whole account is in {path}.")
+NOT_USABLE = message("training.not_usable", "A library that the recipe asks for cannot be used: {reason}")
+TURN_OFF = message("training.turn_off", "Install it (`finetty doctor` says how), or choose another setting.")
 DISK = message("training.disk", "The run's folder cannot be written: {reason}.")
 FREE_SPACE = message("training.free_space", "Free some space, then `finetty resume {run}`.")
-MODEL_GONE = message("training.model_gone", "The model {name} is not on this machine any more.")
-FETCH_IT = message("training.fetch_it", "Put it back, or start again from the recipe.")
 NOTHING_LEARNED = message("training.nothing_learned", "No row has a token to learn from after shortening.")
 LONGER_CUTOFF = message("training.longer_cutoff", "Set a longer dataset.cutoff, or dataset.train_on: all.")
 OTHER_DATA = message(
@@ -79,6 +78,8 @@ def _tell(journal: Journal, error: BaseException) -> None:
         journal.alert("error", out_of_memory.said(journal.now, memory), out_of_memory.TAKE_LESS())
     elif isinstance(error, OSError) and error.errno:
         journal.alert("error", DISK(reason=error.strerror), FREE_SPACE(run=journal.run.id))
+    elif isinstance(error, ImportError):
+        journal.alert("error", NOT_USABLE(reason=str(error)), TURN_OFF())
     else:
         journal.alert("error", FAILED(kind=type(error).__name__, reason=str(error)), SEE_CONSOLE(path=console))
 
@@ -117,11 +118,11 @@ class _Work:
     def __init__(self, journal: Journal, commands: Commands, plan: Plan) -> None:
         self.journal, self.commands, self.plan = journal, commands, plan
         self.run, self.recipe = journal.run, plan.recipe
-        self.on_cpu = _on_cpu(plan)
-        self.folder = _model_folder(self.recipe)
+        self.on_cpu = on_cpu(plan)
+        self.folder = model_folder(self.recipe)
 
     def carried_out(self, start: Path | None) -> str:
-        _choose_device(self.recipe, on_cpu=self.on_cpu)
+        show_devices(self.recipe, on_cpu=self.on_cpu)
         import torch
         from transformers import set_seed
 
@@ -150,7 +151,7 @@ class _Work:
 
     def _check(self, encoder: Encoder, data: _Data) -> None:
         from finetty.backend.training import preflight
-        from finetty.backend.training.methods import trained_parameters
+        from finetty.backend.training.trained import trained_parameters
 
         preflight.check_tokens(self.folder, encoder, data.rows, trust_remote_code=self.recipe.model.trust_remote_code)
         parameters = sum(one.numel() for one in trained_parameters(self.model).values())
@@ -250,42 +251,22 @@ def read_data(plan: Plan, encoder: Encoder) -> _Data:
     from finetty.backend.training.batches import Example, Examples
 
     def encoded(rows: list[Row]) -> Examples:
-        sequences = (Example(tuple(one.ids), tuple(one.trained)) for row in rows for one in encoder.encode(row))
+        sequences = (Example(one.ids, one.trained) for row in encoder.encode_rows(rows) for one in row.sequences)
         return Examples([example for example in sequences if example.targets])
 
-    rows = read_rows(plan.recipe)
-    train, held_out = split_rows(rows.rows, plan.validation_rows or 0, plan.recipe.training.seed)
+    rows, kept_back = read_rows(plan.recipe), read_validation(plan.recipe)
+    if kept_back is None:
+        train, held_out = split_rows(rows.rows, plan.validation_rows or 0, plan.recipe.training.seed)
+    else:
+        train, held_out = rows.rows, kept_back.rows
     data = _Data(train, encoded(train), encoded(held_out), rows.sha256)
     if not len(data.train):
         raise Refusal(NOTHING_LEARNED(), LONGER_CUTOFF(), option="dataset.cutoff")
     return data
 
 
-def _model_folder(recipe: Recipe) -> Path:
-    folder = locate(recipe.model.path, recipe.model.revision)
-    if folder is None:
-        raise Refusal(MODEL_GONE(name=recipe.model.path), FETCH_IT(), option="model.path")
-    return folder
-
-
 def _cutoff(recipe: Recipe) -> int | None:
     return recipe.dataset.cutoff if isinstance(recipe.dataset.cutoff, int) else None
-
-
-def _on_cpu(plan: Plan) -> bool:
-    if plan.recipe.hardware.devices == "cpu":
-        return True
-    return plan.memory.device is None or plan.memory.device.kind == "cpu"
-
-
-def _choose_device(recipe: Recipe, *, on_cpu: bool) -> None:
-    """Show torch only the recipe's cards, numbered as NVML numbers them. Has to come before CUDA is touched."""
-    devices = recipe.hardware.devices
-    if on_cpu or devices in ("auto", "cpu"):
-        return
-    chosen = devices if isinstance(devices, list) else [devices]
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in chosen)
 
 
 def _step_of(checkpoint: Path | None) -> int:

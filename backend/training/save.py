@@ -16,7 +16,6 @@ from finetty.backend.training.checkpoints import write_folder
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
-    "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
@@ -48,13 +47,13 @@ def save_output(
 
 
 def save_tokenizer(base: Path, folder: Path, encoder: Encoder) -> None:
-    """The base's tokenizer files, byte for byte, with the chat template that was trained in place of their own."""
+    """The base's tokenizer files, byte for byte, with the special tokens and the chat template that were trained."""
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
     config_path = folder / "tokenizer_config.json"
     config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
-    config["chat_template"] = encoder.chat_template
+    config |= {**encoder.special, "chat_template": encoder.chat_template}
     config_path.write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(encoder.chat_template, encoding="utf-8")
 

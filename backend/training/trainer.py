@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe import Recipe
-from finetty.backend.training import checkpoints, preflight
+from finetty.backend.training import checkpoints, preflight, trained
 from finetty.backend.training.arguments import Schedule
-from finetty.backend.training.batches import Batch, Collator, Example, Examples, FlatCollator, RowSampler
-from finetty.backend.training.batches import in_batches, tokens_read
+from finetty.backend.training.batches import (
+    Batch,
+    Collator,
+    Example,
+    Examples,
+    FlatCollator,
+    RowSampler,
+    in_batches,
+    tokens_read,
+)
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
-from finetty.backend.training.methods import trained_parameters
 
 NO_CHECKPOINT = message("training.no_checkpoint", "The checkpoint at step {step} could not be written: {reason}.")
 STILL_TRAINING = message("training.still_training", "Training goes on; free some space, and ask for a checkpoint.")
@@ -28,7 +34,6 @@ LOWER_RATE = message(
     "training.lower_rate", "Halve training.learning_rate, or resume from the last checkpoint with another precision."
 )
 
-TRAINED = "trained.safetensors"
 STATE = "trainer_state.json"
 
 
@@ -86,7 +91,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
     # What it tells
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """One event for each optimizer step; the Trainer's closing summary is left out. Raises Refusal on a lost loss."""
+        """One event an optimizer step; the Trainer's closing summary is left out. Raises Refusal on a lost loss."""
         if "loss" not in logs:
             return
         step, loss = self.state.global_step, logs["loss"]
@@ -154,7 +159,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self.commands.checkpoint_written(place)
 
     def _fill_checkpoint(self, folder: Path) -> None:
-        save_file({name: one.detach() for name, one in trained_parameters(self.model).items()}, folder / TRAINED)
+        trained.keep(self.model, folder)
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))
@@ -165,13 +170,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """The trained parameters back into the model, bit for bit."""
         folder = Path(resume_from_checkpoint)
-        saved = load_file(folder / TRAINED)
-        trained = trained_parameters(self.model)
-        if saved.keys() != trained.keys():
-            raise ValueError("the checkpoint holds other parameters than this run trains")
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(saved[name])
+        trained.put_back(self.model, folder)
         self._elapsed_before = float(checkpoints.read_about(folder)["elapsed"])
 
 
