@@ -35,7 +35,7 @@ class Chart(Widget, can_focus=True):
     DEFAULT_CSS = """
     Chart {
         height: 1fr;
-        .chart--axis { color: $text-muted; }
+        .chart--axis { color: $foreground-muted; }
         .chart--raw { color: $primary-darken-1; }
         .chart--smoothed { color: $text-primary; text-style: bold; }
         .chart--points { color: $text-warning; text-style: bold; }

@@ -7,6 +7,7 @@ O(columns × log points) and is exact: no point, however narrow a spike, is ever
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,18 +158,19 @@ class Curve:
         lows[between] = highs[between] = values[after - 1] * (1 - share) + values[after] * share
 
 
-def smoothed(values: Sequence[float | None], before: float | None, count: int, span: int = 20) -> list[float | None]:
-    """The running mean of the first `span` values, an exponential mean with the weight 1/`span` from there on.
+def smoothed(values: Sequence[float | None], before: float | None, count: int) -> list[float | None]:
+    """An exponential mean over the last eighth of the points so far, at least 4 and at most 50 of them.
 
-    `before` is the last smoothed value and `count` the number of points before these. A gap stays a gap, and the
-    mean goes on behind it.
+    So it is as smooth to the eye in a short run as in a long one, and lags behind neither. `before` is the last
+    smoothed value and `count` the number of points before these. A gap stays a gap; the mean goes on behind it.
     """
     means: list[float | None] = []
     for number, value in enumerate(values, count + 1):
-        if value is None or not np.isfinite(value):
+        if value is None or not math.isfinite(value):
             means.append(None)
             continue
-        before = value if before is None else before + (value - before) / min(number, span)
+        span = min(number, max(4, min(number // 8, 50)))
+        before = value if before is None else before + (value - before) / span
         means.append(before)
     return means
 

@@ -160,7 +160,9 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 def number(value: float, step: float) -> str:
     """A tick's value with the digits that tell it from its neighbour `step` away."""
-    if (value and (abs(value) < 1e-3 or abs(value) >= 1e6)) or 0 < abs(step) < 1e-4:
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e6 or 0 < abs(step) < 1e-4:
         return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
     if abs(value) >= 10_000 and step >= 1000:
         return f"{value / 1000:g}k"
@@ -181,11 +183,16 @@ def _dot_rows(values: NDArray[np.float32], scale: Scale, height: int) -> NDArray
     return np.round((1 - np.clip(scale.share(values), 0, 1)) * (height - 1))
 
 
+def _cell_rows(values: NDArray[np.float32], scale: Scale, height: int) -> NDArray[np.float64]:
+    """The rows of cells in which the dots of these values stand, so that marks and numbers lie on the lines."""
+    return np.floor(_dot_rows(values, scale, 4 * height) / 4)
+
+
 def _labels(scale: Scale, height: int) -> dict[int, str]:
     """Row of the plot → the number that stands beside it."""
     most = max(2, height // 3 + 1)
     values = log_ticks(scale.low, scale.high, most) if scale.log else ticks(scale.low, scale.high, most)
-    rows = _dot_rows(np.array(values, np.float32), scale, height)
+    rows = _cell_rows(np.array(values, np.float32), scale, height)
     step = abs(values[1] - values[0]) if len(values) > 1 else scale.high - scale.low
     return {
         int(row): number(value, min(step, abs(value)) if scale.log else step)
@@ -238,7 +245,7 @@ def _draw_points(picture: Picture, line: Line, scale: Scale, view: View, left: i
     height, width = picture.height - 2, picture.width - left
     mark = MARKS[line.ink][1 if view.ascii_only else 0]
     steps, values = line.curve.points(view.first, view.last, width)
-    rows = _dot_rows(values, scale, height)
+    rows = _cell_rows(values, scale, height)
     for step, row in zip(steps.tolist(), rows.tolist(), strict=True):
         if not math.isnan(row):
             picture.write(left + _cell_of(step, view, width), int(row), mark, line.ink)

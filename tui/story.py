@@ -1,0 +1,306 @@
+"""What the events of a run come to: its newest figures, its curves, its alerts and its samples."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from finetty.backend.messages import Message
+from finetty.backend.runs import END_STATES
+from finetty.tui.widgets.curve import Curve, smoothed
+
+Event = Mapping[str, Any]
+
+STEPS_OF_PACE = 100
+"""Over how many of the last steps the pace is taken."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`level` is error, warning or note."""
+
+    time: float
+    level: str
+    message: Message
+    advice: Message | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt, and the model's answers at the first and at the newest step that it was asked."""
+
+    prompt: str
+    before: str | None = None
+    before_step: int | None = None
+    after: str | None = None
+    after_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a command: `result` is "done" or "error"."""
+
+    id: str
+    name: str
+    result: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes: in use now and at most so far, and what the plan foresaw at the peak. None is not known."""
+
+    kind: str = "cpu"
+    used: int | None = None
+    peak: int | None = None
+    predicted: int | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The run's curves, extended while they are drawn."""
+
+    loss: Curve = field(default_factory=Curve)
+    smoothed: Curve = field(default_factory=Curve)
+    held_out: Curve = field(default_factory=Curve)
+    learning_rate: Curve = field(default_factory=Curve)
+    grad_norm: Curve = field(default_factory=Curve)
+    speed: Curve = field(default_factory=Curve)
+
+    def all(self) -> tuple[Curve, ...]:
+        return (self.loss, self.smoothed, self.held_out, self.learning_rate, self.grad_norm, self.speed)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The newest values of a run. Losses are nats a token. None is "not yet"; `loss_broken`: the newest is not finite.
+
+    `held_out_best` is (loss, step). `pace` is seconds a step lately, without pauses. Times are Unix seconds.
+    """
+
+    step: int = 0
+    loss: float | None = None
+    loss_broken: bool = False
+    first_loss: float | None = None
+    smoothed: float | None = None
+    held_out: float | None = None
+    held_out_first: float | None = None
+    held_out_best: tuple[float, int] | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens: int | None = None
+    tokens_per_second: float | None = None
+    pace: float | None = None
+    checkpoint_step: int | None = None
+    checkpoint_time: float | None = None
+    last_event: float | None = None
+    began: float | None = None
+    """When the process that trains now, or trained last, began."""
+    ended: float | None = None
+    activity: Message | None = None
+    """What it last said of itself."""
+    failure: Message | None = None
+    """Why it failed: its last error."""
+    cure: Message | None = None
+
+
+class Story:
+    """Events in, figures and curves out. A value of a wrong type is passed over, never an error."""
+
+    def __init__(self) -> None:
+        self.curves = Curves()
+        self.figures = Figures()
+        self.alerts: deque[Alert] = deque(maxlen=500)
+        self.samples: dict[str, Sample] = {}
+        self.answers: deque[Answer] = deque(maxlen=50)
+        self.memory = Memory()
+        self._steps: list[Event] = []
+        self._elapsed: deque[tuple[int, float]] = deque(maxlen=STEPS_OF_PACE)
+        self._held_out: list[tuple[float, int]] = []
+        self._tell: dict[str, Callable[[Event], None]] = {
+            "state": self._state,
+            "eval": self._eval,
+            "checkpoint": self._checkpoint,
+            "gpu": self._gpu,
+            "memory": self._gpu,
+            "sample": self._sample,
+            "alert": self._alert,
+            "note": self._note,
+            "command": self._command,
+        }
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Add events, in the order of the log."""
+        last: Event | None = None
+        for last in events:
+            kind = last["kind"]
+            if kind == "step":
+                self._steps.append(last)
+            elif kind in self._tell:
+                self._add_steps()
+                self._tell[kind](last)
+        self._add_steps()
+        if last is not None:
+            self._change(last_event=_number(last.get("time")) or self.figures.last_event)
+
+    def _change(self, **values: Any) -> None:
+        self.figures = replace(self.figures, **values)
+
+    def _add_steps(self) -> None:
+        """Add the steps that came in, all at once. One that goes back, as after a torn log, voids what it goes over."""
+        fresh = [(step, event) for event in self._steps if (step := _whole(event.get("step"))) is not None]
+        self._steps = []
+        rising: list[tuple[int, Event]] = []
+        last_step = self.curves.loss.last_step
+        for step, event in fresh:
+            if last_step is not None and step <= last_step:
+                self._append(rising)
+                self._go_back(step - 1)
+                rising = []
+            rising.append((step, event))
+            last_step = step
+        self._append(rising)
+
+    def _append(self, rising: list[tuple[int, Event]]) -> None:
+        if not rising:
+            return
+        steps = [step for step, _event in rising]
+        losses = [_number(event.get("loss")) for _step, event in rising]
+        means = smoothed(losses, self.figures.smoothed, len(self.curves.loss))
+        self.curves.loss.extend(steps, losses)
+        self.curves.smoothed.extend(steps, means)
+        for curve, name in (
+            (self.curves.learning_rate, "learning_rate"),
+            (self.curves.grad_norm, "grad_norm"),
+            (self.curves.speed, "tokens_per_second"),
+        ):
+            curve.extend(steps, [_number(event.get(name)) for _step, event in rising])
+        for step, event in rising[-STEPS_OF_PACE:]:
+            if (elapsed := _number(event.get("elapsed"))) is not None:
+                self._elapsed.append((step, elapsed))
+        newest = rising[-1][1]
+        known_losses = (loss for loss in losses if loss is not None)
+        self._change(
+            step=steps[-1],
+            loss=losses[-1],
+            loss_broken=losses[-1] is None,
+            first_loss=next(known_losses, None) if self.figures.first_loss is None else self.figures.first_loss,
+            smoothed=next((mean for mean in reversed(means) if mean is not None), self.figures.smoothed),
+            learning_rate=_number(newest.get("learning_rate")),
+            grad_norm=_number(newest.get("grad_norm")),
+            tokens=_whole(newest.get("tokens")) or self.figures.tokens,
+            tokens_per_second=_number(newest.get("tokens_per_second")) or self.figures.tokens_per_second,
+            pace=self._pace(),
+        )
+
+    def _pace(self) -> float | None:
+        """Seconds a step over the last steps. What took ten times the usual was a pause or a sleep, not training."""
+        pairs = zip(list(self._elapsed)[:-1], list(self._elapsed)[1:], strict=True)
+        paces = [(end - start) / (step - before) for (before, start), (step, end) in pairs if step > before]
+        paces = [pace for pace in paces if pace >= 0]
+        if not paces:
+            return None
+        usual = statistics.median(paces)
+        return statistics.fmean(pace for pace in paces if pace <= 10 * usual)
+
+    def _go_back(self, step: int) -> None:
+        """Forget what happened after `step`: training begins again from there."""
+        for curve in self.curves.all():
+            curve.truncate(step)
+        self._elapsed.clear()
+        self._held_out = [(loss, at) for loss, at in self._held_out if at <= step]
+        kept_mean = self.curves.smoothed.nearest(step)
+        self.samples = {
+            prompt: sample if (sample.after_step or 0) <= step else replace(sample, after=None, after_step=None)
+            for prompt, sample in self.samples.items()
+        }
+        self._change(
+            step=step,
+            smoothed=kept_mean[1] if kept_mean and kept_mean[1] == kept_mean[1] else None,
+            held_out=self._held_out[-1][0] if self._held_out else None,
+            held_out_best=min(self._held_out, default=None),
+            pace=None,
+        )
+
+    def _state(self, event: Event) -> None:
+        resumed_from = _whole(event.get("resumed_from"))
+        if resumed_from is not None:
+            self._go_back(resumed_from)
+        state, at = event.get("state"), _number(event.get("time"))
+        if state == "loading" or resumed_from is not None:
+            self._change(began=at, ended=None, failure=None, cure=None)
+        if state in END_STATES:
+            self._change(ended=at)
+        if state == "failed":
+            reason = next((alert for alert in reversed(self.alerts) if alert.level == "error"), None)
+            self._change(failure=reason.message if reason else None, cure=reason.advice if reason else None)
+
+    def _eval(self, event: Event) -> None:
+        step, loss = _whole(event.get("step")), _number(event.get("loss"))
+        if step is None:
+            return
+        if self.curves.held_out.last_step == step:
+            self.curves.held_out.truncate(step - 1)
+        self.curves.held_out.extend([step], [loss])
+        if loss is not None:
+            self._held_out.append((loss, step))
+            first = loss if self.figures.held_out_first is None else self.figures.held_out_first
+            self._change(held_out_first=first, held_out_best=min(self._held_out))
+        self._change(held_out=loss)
+
+    def _checkpoint(self, event: Event) -> None:
+        self._change(checkpoint_step=_whole(event.get("step")), checkpoint_time=_number(event.get("time")))
+
+    def _gpu(self, event: Event) -> None:
+        used = _whole(event.get("used")) or _whole(event.get("process")) or _whole(event.get("reserved"))
+        peak = _whole(event.get("peak")) or used
+        if used is not None or peak is not None:
+            self.memory = replace(self.memory, used=used, peak=max(peak or 0, self.memory.peak or 0))
+
+    def _sample(self, event: Event) -> None:
+        prompt, answer, step = event.get("prompt"), event.get("answer"), _whole(event.get("step")) or 0
+        if not isinstance(prompt, str) or not isinstance(answer, str):
+            return
+        known = self.samples.get(prompt)
+        if known is None or step <= (known.before_step or 0):
+            self.samples[prompt] = replace(known or Sample(prompt), before=answer, before_step=step)
+        else:
+            self.samples[prompt] = replace(known, after=answer, after_step=step)
+
+    def _alert(self, event: Event) -> None:
+        said = _said(event, "message")
+        if said is not None:
+            at, step = _number(event.get("time")) or 0.0, _whole(event.get("step")) or self.figures.step or None
+            self.alerts.append(Alert(at, str(event.get("level")), said, _said(event, "advice"), step))
+
+    def _note(self, event: Event) -> None:
+        self._change(activity=_said(event, "message") or _said(event, "text"))
+
+    def _command(self, event: Event) -> None:
+        texts = [str(event.get(name) or "") for name in ("id", "name", "result", "reason")]
+        self.answers.append(Answer(*texts))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _said(event: Event, name: str) -> Message | None:
+    """The text called `name`, with the id and values that translate it where the event carries them under `said`."""
+    text = event.get(name)
+    if not isinstance(text, str) or not text:
+        return None
+    said = event.get("said")
+    declared = said.get(name) if isinstance(said, dict) else None
+    try:
+        return Message.from_json(declared, text) if declared else Message("", {}, text)
+    except (KeyError, TypeError):
+        return Message("", {}, text)
