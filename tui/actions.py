@@ -85,6 +85,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "previous_row", "ctrl+b,pageup", mark("Previous row"), mark("Show the row before."), "template", shown=False
     ),
+    Action("start", "enter", mark("Start"), mark("Start training; it asks once more."), "review"),
     Action(
         "close", "escape", mark("Close"), mark("Back to the review; changes are kept as they are made."), "settings"
     ),

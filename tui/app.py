@@ -13,7 +13,7 @@ from textual.screen import Screen
 from finetty.tui import language
 from finetty.tui.actions import bindings
 from finetty.tui.language import _
-from finetty.tui.styles.themes import THEMES, suitable_theme
+from finetty.tui.styles.themes import MUTED, THEMES, suitable_theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from finetty.backend.planning.plan import Plan
     from finetty.backend.recipe import Recipe
-    from finetty.backend.runs import Run
     from finetty.tui.draft import Draft
 
 Start = Literal["home", "new", "demo"]
@@ -44,6 +43,9 @@ class FinettyApp(App["Run"]):
             self.register_theme(theme)
         self.theme = suitable_theme(os.environ)
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"muted": MUTED}
+
     def get_default_screen(self) -> Screen[None]:
         from finetty.tui.screens.home import Home
 
@@ -59,8 +61,8 @@ class FinettyApp(App["Run"]):
         """The wizard, with this recipe or with the answers of last time."""
         from finetty.tui.screens.wizard import Wizard
 
-        draft = begun_draft(recipe, name)
-        await self.push_screen(Wizard(draft, at_review=name == "demo", fault=fault))
+        at = "review" if recipe is not None and name != "demo" else "model"
+        await self.push_screen(Wizard(begun_draft(recipe, name), at=at, fault=fault))
 
     def start_run(self, recipe: Recipe, plan: Plan) -> None:
         """Make the run's folder and end the app with it. Raises Refusal where it cannot be made."""

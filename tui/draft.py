@@ -17,7 +17,7 @@ def draft_path(name: str = "draft") -> Path:
 
 
 class Draft:
-    """A recipe in the making. What was typed but is not a value yet stays in `typed`, with what is wrong in `faults`."""
+    """A recipe in the making; what was typed but is no value yet stays in `typed`, and what is wrong in `faults`."""
 
     def __init__(self, recipe: Recipe | None = None, path: Path | None = None) -> None:
         self.recipe = recipe or Recipe()

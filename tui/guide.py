@@ -1,4 +1,4 @@
-"""What each choice means, for a person who meets it for the first time: the guide's explanations, analogies, trade-offs.
+"""What each choice means, for a person who meets it for the first time: the guide's explanations and analogies.
 
 Texts are English source, marked for the catalogue and translated when they are shown.
 """
@@ -35,8 +35,8 @@ STEPS: dict[str, Explanation] = {
     "data": Explanation(
         mark("The data"),
         mark(
-            "One file with one example a line. finetty recognises Alpaca, ShareGPT, messages and prompt/completion rows, "
-            "and says of each row that it cannot use why."
+            "One file with one example a line. finetty recognises Alpaca, ShareGPT, messages and prompt/completion rows "
+            "and tells why it cannot use the ones that it refuses."
         ),
         like=mark("the model copies what it sees: a hundred careful rows beat ten thousand careless ones"),
     ),
@@ -178,7 +178,9 @@ CHOICES: dict[tuple[str, str], Explanation] = {
     ),
     ("acceleration.liger", "true"): Explanation(
         mark("Liger Kernel"),
-        mark("Fused kernels for normalisation, activation and above all the loss, whose largest matrix is never built."),
+        mark(
+            "Fused kernels for normalisation, activation and above all the loss, whose largest matrix is never built."
+        ),
         good=mark("more throughput, less memory, most with a large vocabulary"),
         bad=mark("needs a GPU"),
     ),
@@ -203,7 +205,7 @@ CHOICES: dict[tuple[str, str], Explanation] = {
 LABELS: dict[str, str] = {
     "model.path": mark("Path or name"),
     "model.revision": mark("Revision"),
-    "model.trust_remote_code": mark("Trust its code"),
+    "model.trust_remote_code": mark("Trust code"),
     "hardware.devices": mark("Card"),
     "dataset.train": mark("Files"),
     "dataset.validation": mark("Held-out rows"),
@@ -245,7 +247,7 @@ LABELS: dict[str, str] = {
     "training.seed": mark("Seed"),
     "output.name": mark("Run's name"),
     "output.checkpoint_every": mark("Save every"),
-    "output.samples": mark("Sample questions"),
+    "output.samples": mark("Samples"),
     "output.keep": mark("Keep"),
 }
 
@@ -271,7 +273,7 @@ WORDS: dict[str, str] = {
     "freeze": mark("Freeze"),
     "assistant": mark("answers"),
     "all": mark("everything"),
-    "last": mark("last answer"),
+    "last": mark("the last"),
     "ask": mark("ask"),
     "shrink": mark("shrink"),
     "stop": mark("stop"),

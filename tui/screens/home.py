@@ -28,6 +28,7 @@ ENTRIES: tuple[tuple[str, str, str], ...] = (
     ("check", mark("Check this machine"), mark("what it has, what it lacks, and what mends it")),
 )
 """Action, name and explanation of each entry."""
+LINES_AN_ENTRY = 3
 
 
 class Menu(Widget, can_focus=True):
@@ -57,27 +58,26 @@ class Menu(Widget, can_focus=True):
         self.post_message(self.Chosen(ENTRIES[self.at][0]))
 
     def on_click(self, event: object) -> None:
-        line = getattr(event, "y", 0) // 2
+        line = getattr(event, "y", 0) // LINES_AN_ENTRY
         if line < len(ENTRIES):
             self.at = line
             self.action_choose()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return 2 * len(ENTRIES)
+        return LINES_AN_ENTRY * len(ENTRIES)
 
     def render(self) -> Content:
-        longest = max(Content(_(name)).cell_length for _action, name, _about in ENTRIES)
-        return Content("\n\n").join([self._line(index, longest) for index in range(len(ENTRIES))])
+        return Content("\n").join([self._entry(index) for index in range(len(ENTRIES))])
 
-    def _line(self, index: int, longest: int) -> Content:
+    def _entry(self, index: int) -> Content:
         action, name, about = ENTRIES[index]
         chosen = index == self.at
+        sign = Content.styled("▸ " if chosen else "  ", "bold $text-accent")
         shown = Content.styled(_(name), "bold $text-accent" if chosen else "bold")
-        shown = shown.pad_right(longest - shown.cell_length + 3)
-        mark_ = Content.styled("▸ " if chosen else "  ", "bold $text-accent")
-        return Content.assemble(mark_, (action[0], "$text-muted"), "  ", shown, (_(about), "$text-muted")).truncate(
-            max(1, self.size.width), ellipsis=True
-        )
+        first = Content.assemble(sign, shown, (f"  {action[0]}", "$muted"))
+        room = max(1, self.size.width)
+        second = Content.styled(f"  {_(about)}", "" if chosen else "$muted").truncate(room, ellipsis=True)
+        return Content("\n").join([first, second, Content("")])
 
 
 class Home(TranslatedScreen[None]):
@@ -90,7 +90,7 @@ class Home(TranslatedScreen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(
-            Content.assemble(("finetty", "bold $accent"), "  ", (_("fine-tune in the terminal"), "$text-muted")), id="title"
+            Content.assemble(("finetty", "bold $accent"), "  ", (_("fine-tune in the terminal"), "$muted")), id="title"
         )
         yield Static(
             _("Teach a language model your own way of answering: guided, predicted, and explained step by step."),

@@ -29,8 +29,8 @@ class State:
     draft: Draft
     known: Known = field(default_factory=Known)
     plan: Plan | None = None
-    reading: str = ""
-    """What is being read at this moment, in words; empty when nothing is."""
+    reading: bool = False
+    """Whether a model or data is being read at this moment."""
 
     def replan(self) -> None:
         """plan() again with the latest answers and facts; nothing before the machine is known."""
@@ -57,7 +57,7 @@ class State:
         encoder = self.known.data.encoder
         told = encoder.findings if encoder is not None else ()
         rest = (found for found in (*planned, *told) if not (found.level == "error" and found.option in places))
-        return tuple(dict.fromkeys((*own, *rest)))
+        return tuple({(found.option, found.message.text): found for found in (*rest, *own)}.values())
 
     @property
     def errors(self) -> tuple[Finding, ...]:

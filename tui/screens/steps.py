@@ -151,15 +151,15 @@ class AccelerationStep(Step):
     def _libraries(self) -> list[Content]:
         machine = self.state.known.machine
         if machine is None:
-            return [Content.styled(_("Looking at this machine …"), "$text-muted")]
+            return [Content.styled(_("Looking at this machine …"), "$muted")]
         lines = []
         for name, shown in self.libraries:
             found = machine.accelerators.get(name)
             if found is not None and found.version is not None:
-                lines.append(Content.assemble(("✓ ", "$text-success"), shown, (f" {found.version}", "$text-muted")))
+                lines.append(Content.assemble(("✓ ", "$text-success"), shown, (f" {found.version}", "$muted")))
             else:
                 reason = found.reason if found and found.reason else _("not installed")
-                lines.append(Content.assemble(("· ", "$text-muted"), shown, (f" {reason}", "$text-muted")))
+                lines.append(Content.assemble(("· ", "$muted"), shown, (f" {reason}", "$muted")))
         return lines
 
 

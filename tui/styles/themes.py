@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
+
+MUTED = "#8b95a3"
+"""Secondary text in themes that say nothing of it; readable on dark and on light."""
 
 DARK = Theme(
     name="finetty-dark",
@@ -33,8 +37,16 @@ LIGHT = Theme(
     surface="#eceff3",
     panel="#dfe4ea",
     dark=False,
+    variables={"muted": "#5d6878"},
 )
-THEMES = (DARK, LIGHT)
+SIXTEEN = replace(
+    BUILTIN_THEMES["ansi-dark"],
+    name="finetty-16",
+    accent="ansi_cyan",
+    secondary="ansi_magenta",
+    variables={**BUILTIN_THEMES["ansi-dark"].variables, "muted": "ansi_default"},
+)
+THEMES = (DARK, LIGHT, SIXTEEN)
 
 
 def suitable_theme(environment: Mapping[str, str]) -> str:
@@ -42,4 +54,4 @@ def suitable_theme(environment: Mapping[str, str]) -> str:
     if environment.get("NO_COLOR"):
         return DARK.name
     rich = environment.get("COLORTERM") in {"truecolor", "24bit"} or "256" in environment.get("TERM", "")
-    return DARK.name if rich or environment.get("TERM", "") in {"", "xterm-kitty", "alacritty"} else "ansi-dark"
+    return DARK.name if rich or environment.get("TERM", "") in {"", "xterm-kitty", "alacritty"} else SIXTEEN.name

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from finetty.tui.guide import word
-from finetty.tui.language import _
+from finetty.tui.language import _, mark
 from finetty.tui.widgets.field import Answered, Confirmed, as_value, control_id
 
 
@@ -24,7 +24,7 @@ class Cards(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "step(-1)", show=False),
         Binding("down", "step(1)", show=False),
-        Binding("enter", "confirm", show=False),
+        Binding("enter", "confirm", mark("Next")),
     ]
 
     def __init__(self, option: str, lines: Mapping[str, str], chosen: str) -> None:
@@ -78,5 +78,5 @@ class Cards(Widget, can_focus=True):
         name = name.pad_right(max(1, 11 - name.cell_length))
         note = self.notes.get(value, "")
         room = self.size.width - name.cell_length - Content(note).cell_length - 1
-        text = Content.styled(_(about), "" if chosen else "$text-muted").truncate(max(0, room), ellipsis=True, pad=True)
-        return Content.assemble(name, text, (f" {note}", "bold" if chosen else "$text-muted"))
+        text = Content.styled(_(about), "" if chosen else "$muted").truncate(max(0, room), ellipsis=True, pad=True)
+        return Content.assemble(name, text, (f" {note}", "bold" if chosen else "$muted"))

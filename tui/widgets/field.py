@@ -1,4 +1,4 @@
-"""One option of the recipe as a line of a form: its name, a control made from its declaration, and what became of it."""
+"""One option of the recipe as a line of a form: its name, a control made from its declaration, its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from finetty.backend.recipe import Option
 from finetty.tui.guide import label, word
-from finetty.tui.language import _
+from finetty.tui.language import _, mark
 
 
 class Answered(Message):
@@ -49,7 +49,7 @@ class Words(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", show=False),
         Binding("right,space", "step(1)", show=False),
-        Binding("enter", "confirm", show=False),
+        Binding("enter", "confirm", mark("Next")),
     ]
 
     def __init__(self, option: str, choices: tuple[str, ...], chosen: str) -> None:
@@ -82,17 +82,19 @@ class Words(Widget, can_focus=True):
         if line.cell_length <= self.size.width:
             return line
         place = f" {self.choices.index(self.chosen) + 1}/{len(self.choices)}"
-        return Content.assemble(("‹", "$text-muted"), self._word(self.chosen), ("›", "$text-muted"), (place, "dim"))
+        return Content.assemble(("‹", "$muted"), self._word(self.chosen), ("›", "$muted"), (place, "dim"))
 
     def _word(self, value: str) -> Content:
         text = _(word(value))
         if value != self.chosen:
-            return Content.styled(f" {text} ", "$text-muted")
+            return Content.styled(f" {text} ", "$muted")
         return Content.styled(f"[{text}]", "bold $text-accent" if self.has_focus else "bold")
 
 
 class Entry(Input):
     """A line of text for an option; the cursor never blinks, since every blink is a packet over SSH."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Next"))]
 
     DEFAULT_CSS = """
     Entry { width: 1fr; }
@@ -140,9 +142,9 @@ class Field(Horizontal):
 
     DEFAULT_CSS = """
     Field { height: 1; width: 1fr; }
-    Field > .name { width: 16; color: $text-muted; }
+    Field > .name { width: 14; color: $muted; }
     Field:focus-within > .name { color: $text-accent; text-style: bold; }
-    Field > .note { width: auto; max-width: 50%; padding: 0 0 0 1; color: $text-muted; }
+    Field > .note { width: auto; max-width: 50%; padding: 0 0 0 1; color: $muted; }
     Field > .note.-fault { color: $text-error; }
     """
 

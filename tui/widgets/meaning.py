@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -19,7 +20,7 @@ class Meaning(VerticalScroll, can_focus=False):
     Meaning > Static { width: 1fr; height: auto; }
     """
 
-    def compose(self):  # type: ignore[no-untyped-def]
+    def compose(self) -> ComposeResult:
         yield Static("", id="meaning", markup=False)
 
     def show(self, title: str, parts: list[Content]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -18,27 +19,38 @@ from finetty.tui.text import count, duration, short_count, size, visible
 FILLS = "█▓▒░"
 COLOURS = ("$accent", "$primary", "$success", "$warning", "$secondary")
 SIGNS = {"error": "✗", "warning": "!", "note": "·"}
-STYLES = {"error": "$text-error", "warning": "$text-warning", "note": "$text-muted"}
+STYLES = {"error": "$text-error", "warning": "$text-warning", "note": "$muted"}
 
 
 class Outlook(VerticalScroll, can_focus=False):
     """Memory against what is free, verdict in words, findings, steps and time."""
 
     DEFAULT_CSS = """
-    Outlook { width: 31; height: 1fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
+    Outlook { width: 29; height: 1fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
     Outlook > Static { width: 1fr; height: auto; }
     """
 
-    def compose(self):  # type: ignore[no-untyped-def]
+    plan: Plan | None = None
+    findings: Sequence[Finding] = ()
+    reading = False
+
+    def compose(self) -> ComposeResult:
         yield Static("", id="outlook", markup=False)
 
-    def show(self, plan: Plan | None, findings: Sequence[Finding], reading: str) -> None:
-        """`reading` says what is being read at the moment, if anything."""
-        width = max(16, self.size.width - 3) if self.size.width else 28
+    def show(self, plan: Plan | None, findings: Sequence[Finding], *, reading: bool) -> None:
+        self.plan, self.findings, self.reading = plan, findings, reading
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        plan = self.plan
+        width = max(12, self.scrollable_content_region.width - 1)
         parts = [memory_lines(plan.memory, width)] if plan else [_heading(_("Memory")), Content(_("not known yet"))]
-        if reading:
-            parts.append(Content.styled(f"… {reading}", "$text-muted"))
-        parts += finding_lines(findings)
+        if self.reading:
+            parts.append(Content.styled(_("reading …"), "$muted"))
+        parts += finding_lines(self.findings)
         if plan:
             parts.append(cost_lines(plan))
             parts.append(legend_lines(plan.memory))
@@ -73,7 +85,7 @@ def bar(components: Mapping[str, int], needed: int, free: int | None, width: int
         cells = min(width, round(taken * width / scale)) - filled
         parts.append(Content.styled(FILLS[index % len(FILLS)] * cells, COLOURS[index % len(COLOURS)]))
         filled += cells
-    parts.append(Content.styled("·" * (width - filled), "$text-muted"))
+    parts.append(Content.styled("·" * (width - filled), "$muted"))
     line = Content("").join(parts)
     if free is None or needed <= free:
         return line
@@ -89,7 +101,7 @@ def legend_lines(memory: Memory) -> Content:
     for index, (name, needed) in enumerate(prediction.components.items()):
         if needed:
             fill = Content.styled(FILLS[index % len(FILLS)], COLOURS[index % len(COLOURS)])
-            lines.append(Content.assemble(fill, f" {_(word(name))} ", (size(needed), "$text-muted")))
+            lines.append(Content.assemble(fill, f" {_(word(name))} ", (size(needed), "$muted")))
     return Content("\n").join(lines)
 
 
@@ -105,7 +117,7 @@ def _finding(found: Finding, fixes: bool) -> Content:
     said = Content.styled(f"{SIGNS[found.level]} {sentence}", STYLES[found.level])
     if found.fix is None or not fixes:
         return said
-    return Content.assemble(said, (" " + visible(translate(found.fix)), "$text-muted"))
+    return Content.assemble(said, (" " + visible(translate(found.fix)), "$muted"))
 
 
 def cost_lines(plan: Plan) -> Content:
@@ -132,7 +144,7 @@ def time_words(plan: Plan) -> str:
     return f"{duration(low)} – {duration(high)}"
 
 
-VERDICT_STYLES = {"fits": "$text-success", "tight": "$text-warning", "over": "$text-error", "unknown": "$text-muted"}
+VERDICT_STYLES = {"fits": "$text-success", "tight": "$text-warning", "over": "$text-error", "unknown": "$muted"}
 
 
 def verdict_words(memory: Memory) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -15,21 +15,22 @@ from finetty.tui.text import visible
 if TYPE_CHECKING:
     from finetty.backend.conversation import Encoded
 
-SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\]")
 LONGEST_SHOWN = 6_000
 """Tokens of one row that are drawn; a book in one row shall not hold up the screen."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One token's text and whether it is learned."""
+    """One token's text, whether it is learned, and whether it is one of the tokenizer's own marks."""
 
     text: str
     trained: bool
+    special: bool = False
 
 
-def pieces(encoded: Encoded) -> list[Piece]:
-    return [Piece(text, trained) for text, trained in zip(encoded.pieces, encoded.trained, strict=False)]
+def pieces(encoded: Encoded, is_special: Callable[[int], bool]) -> list[Piece]:
+    tokens = zip(encoded.ids, encoded.pieces, encoded.trained, strict=True)
+    return [Piece(text, trained, is_special(token)) for token, text, trained in tokens]
 
 
 def drawn(row: Iterable[Piece]) -> Content:
@@ -46,17 +47,17 @@ def drawn(row: Iterable[Piece]) -> Content:
 
 def _drawn_run(run: Iterable[Piece], *, trained: bool) -> Iterator[Content]:
     for piece in run:
-        if SPECIAL.fullmatch(piece.text):
+        if piece.special:
             yield Content.styled(visible(piece.text), "bold $text-accent" + (" underline" if trained else ""))
         else:
-            yield from _with_whitespace(piece.text, "$text-success underline" if trained else "$foreground 70%")
+            yield from _with_whitespace(piece.text, "$text-success underline" if trained else "$foreground")
 
 
 def _with_whitespace(text: str, style: str) -> Iterator[Content]:
     for part in re.split(r"([ \t\n\u00a0\u3000])", visible(text)):
         if part == "\n":
-            yield Content.assemble(("↵", "$text-muted"), "\n")
+            yield Content.assemble(("↵", "$muted"), "\n")
         elif part in {" ", "\t", "\u00a0", "\u3000"}:
-            yield Content.styled({" ": "·", "\t": "→   ", "\u00a0": "⍽", "\u3000": "□ "}[part], "$text-muted")
+            yield Content.styled({" ": "·", "\t": "→   ", "\u00a0": "⍽", "\u3000": "□ "}[part], "$muted")
         elif part:
             yield Content.styled(part, style)

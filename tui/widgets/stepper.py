@@ -50,5 +50,5 @@ class Stepper(Widget):
     def _part(self, index: int, step: StepState, *, short: bool) -> Content:
         if index == self.current:
             return Content.styled(f"▸{index + 1} {step.title}", "bold $accent")
-        style = "$text-error" if step.fault else "$text-success" if step.done else "$text-muted"
+        style = "$text-error" if step.fault else "$text-success" if step.done else "$muted"
         return Content.styled(step.sign if short else f"{step.sign} {step.title}", style)

@@ -1,0 +1,117 @@
+"""The drawer of all settings: every option of a recipe as a field that is made from its declaration."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from finetty.backend.recipe import options
+from finetty.tui.actions import bindings
+from finetty.tui.guide import SECTIONS, label
+from finetty.tui.language import _
+from finetty.tui.screens.base import TranslatedScreen
+from finetty.tui.screens.steps import show_field
+from finetty.tui.widgets.field import Answered, Confirmed, Field, Typed, control_id, field_for
+from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.meaning import Meaning
+from finetty.tui.widgets.outlook import Outlook
+
+if TYPE_CHECKING:
+    from finetty.tui.screens.wizard import Wizard
+
+
+class Settings(TranslatedScreen[None]):
+    """Fields by section, a filter above them; changes reach the draft as they are made."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("settings"),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+    CSS_PATH = "../styles/wizard.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (66, "-normal"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+
+    def __init__(self, wizard: Wizard, option: str | None = None) -> None:
+        super().__init__()
+        self.wizard, self.option = wizard, option
+        self.filtered = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(
+            Content.assemble((_("Settings"), "bold $accent"), "  ", (_("every option of the run"), "$muted")),
+            id="settings-title",
+        )
+        yield Input(self.filtered, placeholder=_("type to filter"), compact=True, id="filter")
+        with Horizontal(id="body"):
+            with VerticalScroll(id="settings", can_focus=False):
+                for section, names in groupby(options(), key=lambda name: name.split(".")[0]):
+                    yield Static(_(SECTIONS[section]), classes="heading", markup=False)
+                    for name in names:
+                        yield field_for(options()[name], self.wizard.state.draft.text(name))
+            yield Outlook()
+        yield Meaning()
+        yield KeyBar()
+
+    async def on_mount(self) -> None:
+        await self.redrawn()
+        control = self.query(f"#{control_id(self.option)}") if self.option else self.query("#filter")
+        if control:
+            control.first().focus()
+
+    async def redrawn(self) -> None:
+        self._filter(self.filtered)
+        self.draw()
+
+    def draw(self) -> None:
+        """Take over what plan() has made of the answers."""
+        state = self.wizard.state
+        for field in self.query(Field):
+            show_field(field, state)
+        self.query_one(Outlook).show(state.plan, state.findings, reading=state.reading)
+        self._explain()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self._filter(event.value)
+
+    def _filter(self, text: str) -> None:
+        self.filtered = text
+        wanted = text.strip().lower()
+        for field in self.query(Field):
+            field.display = not wanted or wanted in f"{field.option} {_(label(field.option))}".lower()
+        for heading in self.query(".heading"):
+            heading.display = not wanted
+
+    @on(Answered)
+    def _answered(self, event: Answered) -> None:
+        self.wizard.take(event.option, event.value)
+
+    @on(Typed)
+    def _typed(self, event: Typed) -> None:
+        self.wizard.take_text(event.option, event.text)
+
+    @on(Confirmed)
+    def _confirmed(self) -> None:
+        self.focus_next()
+
+    @on(events.DescendantFocus)
+    def _explain(self) -> None:
+        title, parts = self.help_on_focus()
+        self.query_one(Meaning).show(title, parts)
+
+    def help_on_focus(self) -> tuple[str, list[Content]]:
+        option = getattr(self.focused, "option", None)
+        if option is None:
+            return _("Settings"), [Content(_("Whatever says auto is chosen for you, with a reason."))]
+        return self.wizard.about(option)
+
+    def action_close(self) -> None:
+        self.dismiss()
