@@ -25,6 +25,7 @@ PLAIN = message("conversation.plain", "the model brings no template; this one is
 OWN_NAME = "the model's own"
 
 BROKEN_TEMPLATE = message("conversation.broken_template", "The model's own template cannot be used: {reason}.")
+LOSES_TEXT = message("conversation.loses_text", "it does not write what the user or the assistant says")
 CHOOSE_ANOTHER = message("conversation.choose_another", "Choose one of the registry, for example chatml.")
 NO_STOP = message(
     "conversation.no_stop", "An answer of the template {name} has no end token, so the model would not learn to stop."
@@ -131,7 +132,7 @@ def _encoder(
     files: ModelTokenizer, renderer: Renderer, reason: Message, special: dict[str, str], findings: list[Finding]
 ) -> Encoder:
     """The encoder, with what a trial conversation shows of the template."""
-    written = _tried(renderer, with_system=False)
+    renderer, written = _understood(renderer)
     end = _end_of_answer(files, renderer, written)
     ends = tuple(dict.fromkeys(text for text in (end, *renderer.ends, *_stop_texts(files)) if text))
     renderer = replace(renderer, ends=ends, folds_system=_folds_system(renderer))
@@ -156,6 +157,20 @@ def _encoder(
         renderer,
         files.tokenizer,
     )
+
+
+def _understood(renderer: Renderer) -> tuple[Renderer, str]:
+    """The renderer, giving contents in the form that the template reads, and the trial conversation's text."""
+    problem = Refusal(BROKEN_TEMPLATE(reason=LOSES_TEXT().text), CHOOSE_ANOTHER(), option="template.name")
+    for candidate in (renderer, replace(renderer, parts=True)):
+        try:
+            written = _tried(candidate, with_system=False)
+        except Refusal as refusal:
+            problem = refusal
+            continue
+        if _QUESTION in written and _ANSWER in written:
+            return candidate, written
+    raise problem
 
 
 def _tried(renderer: Renderer, *, with_system: bool) -> str:

@@ -54,6 +54,8 @@ class Renderer:
     """None: as the row, with its reasoning if it brings any."""
     folds_system: bool = False
     """The template knows no system prompt: it is put before the first question."""
+    parts: bool = False
+    """The template reads contents as lists of parts, as those of vision-language models do."""
     tool_template: ChatTemplate | None = None
     """The publisher's second template, for rows that offer tools."""
 
@@ -189,6 +191,8 @@ class Renderer:
             written["tool_call_id"] = turn.call_id
         if turn.reasoning:
             self._add_reasoning(template, turn, written)
+        if self.parts:
+            written["content"] = [{"type": "text", "text": written["content"]}]
         return written
 
     def _add_reasoning(self, template: ChatTemplate, turn: Turn, written: dict[str, Any]) -> None:

@@ -45,8 +45,7 @@ def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
 
 
 def data_report(rows: Rows, facts: DataFacts, recipe: Recipe | None = None) -> dict[str, Any]:
-    """The report as JSON: rows, what was refused with file and line, lengths and tokens, and what the cutoff of a resolved
-    recipe cuts."""
+    """The report as JSON: rows, what was refused with file and line, lengths and tokens, what a cutoff cuts."""
     cutoff = recipe.dataset.cutoff if recipe and isinstance(recipe.dataset.cutoff, int) else None
     return {
         "rows": {"read": rows.read, "used": facts.rows, "refused": facts.refused, "duplicates": facts.duplicates},
