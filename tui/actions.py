@@ -10,7 +10,7 @@ from finetty.tui.language import mark
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-Where = Literal["everywhere", "home", "wizard", "review", "template", "settings", "runs", "dashboard"]
+Where = Literal["everywhere", "home", "wizard", "review", "template", "settings", "check", "runs", "dashboard"]
 
 PLACES: dict[Where, str] = {
     "everywhere": mark("Everywhere"),
@@ -19,6 +19,7 @@ PLACES: dict[Where, str] = {
     "template": mark("New run: template"),
     "review": mark("New run: review"),
     "settings": mark("Settings"),
+    "check": mark("This machine"),
     "runs": mark("Runs"),
     "dashboard": mark("Dashboard"),
 }
@@ -89,6 +90,8 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "close", "escape", mark("Close"), mark("Back to the review; changes are kept as they are made."), "settings"
     ),
+    Action("leave_check", "escape", mark("Back"), mark("Back to the first screen."), "check"),
+    Action("look_again", "r", mark("Again"), mark("Look at the machine again."), "check"),
     Action("pause", "p", mark("Pause"), mark("Hold the run between two batches, or let it go on."), "dashboard"),
     Action("checkpoint", "c", mark("Checkpoint"), mark("Write a checkpoint at the next step."), "dashboard"),
     Action("stop", "s", mark("Stop"), mark("End the run and keep what was learned; it asks first."), "dashboard"),
@@ -102,7 +105,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("log_scale", "g", mark("Log scale"), mark("Draw equal factors at equal heights."), "dashboard", False),
     Action("done", "enter,q", mark("Leave"), mark("Leave; the run is over."), "dashboard"),
     Action("leave_run", "q", mark("Leave"), mark("Leave; it asks what becomes of the run."), "dashboard"),
-    Action("attach", "enter", mark("Open"), mark("Open the dashboard of the highlighted run."), "runs"),
+    Action("attach", "enter", mark("Open"), mark("Open the dashboard of the highlighted run."), "runs", urgent=True),
     Action("refresh", "r", mark("Look again"), mark("Read the list of runs again."), "runs"),
     Action("close", "escape,q", mark("Close"), mark("Leave the list of runs."), "runs"),
 )

@@ -149,7 +149,7 @@ class Chart(Widget, can_focus=True):
             row.append((f"{MARKS[line.ink][1 if self.ascii_only else 0]} {line.name} {value}", line.ink))
             row.append(("   ", "axis"))
         if self.log_scale:
-            row.append((_("log scale"), "axis"))
+            row.append((_("log"), "axis"))
         return row
 
 

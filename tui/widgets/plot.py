@@ -254,6 +254,6 @@ def _draw_points(picture: Picture, line: Line, scale: Scale, view: View, left: i
 def _draw_cursor(picture: Picture, x: int, view: View) -> None:
     for y in range(picture.height - 1):
         if picture.inks[y, x] == "axis":
-            picture.write(x, y, "|" if view.ascii_only else "│", "cursor")
+            picture.write(x, y, "|" if view.ascii_only else "│")
         else:
             picture.inks[y, x] = "cursor"
