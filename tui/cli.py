@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -470,7 +471,7 @@ def main() -> None:
 
 def _speak(root: Any, arguments: list[str]) -> None:
     """Put the help texts into the user's language; `--lang` counts before the arguments are parsed."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in pairwise([*arguments, ""]):
         if word == "--lang" or word.startswith("--lang="):
             with contextlib.suppress(Refusal):
                 set_language(word.partition("=")[2] or following)
