@@ -59,7 +59,7 @@ class Draft:
             self.clear(option)
             return
         try:
-            self.answer(option, text.strip() if takes_text(option) else option_named(option).parse(text))
+            self.answer(option, option_named(option).parse(text.strip()))
         except Refusal as refusal:
             self.typed[option] = text
             self.faults[option] = Finding("error", option, refusal.said, refusal.fix)
@@ -98,11 +98,6 @@ class Draft:
             beside.replace(self.path)
         except OSError:
             return
-
-
-def takes_text(option: str) -> bool:
-    """Whether the option is a text and nothing else, so that what is typed is no YAML: `# 1: be kind` is a prompt."""
-    return option_named(option).text_only
 
 
 def written(value: Any) -> str:

@@ -35,8 +35,8 @@ STEPS: dict[str, Explanation] = {
     "data": Explanation(
         mark("The data"),
         mark(
-            "One file with one example a line. finetty recognises Alpaca, ShareGPT, messages and prompt/completion rows "
-            "and tells why it cannot use the ones that it refuses."
+            "One file with one example a line. finetty recognises Alpaca, ShareGPT, messages and prompt/completion "
+            "rows, and tells why it cannot use the ones that it refuses."
         ),
         like=mark("the model copies what it sees: a hundred careful rows beat ten thousand careless ones"),
     ),

@@ -8,6 +8,10 @@ from textual.screen import ModalScreen, Screen
 
 Result = TypeVar("Result")
 
+BREADTHS = [(0, "-narrow"), (66, "-normal"), (110, "-wide")]
+HEIGHTS = [(0, "-short"), (30, "-tall")]
+"""From how many cells on a screen has room for more: the classes that styles go by."""
+
 
 class TranslatedScreen(Screen[Result]):
     """Recomposes on a change of language; subclasses draw from the app's state and never keep an answer themselves."""

@@ -144,4 +144,4 @@ class Home(TranslatedScreen[None]):
     def action_check(self) -> None:
         from finetty.tui.screens.check import Check
 
-        self.app.push_screen(Check(self.machine))
+        self.app.push_screen(Check())

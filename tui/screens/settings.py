@@ -16,7 +16,7 @@ from finetty.backend.recipe import options
 from finetty.tui.actions import bindings
 from finetty.tui.guide import SECTIONS, label
 from finetty.tui.language import _
-from finetty.tui.screens.base import TranslatedScreen
+from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.steps import show_field
 from finetty.tui.widgets.field import Answered, Confirmed, Field, Typed, control_id, field_for
 from finetty.tui.widgets.keybar import KeyBar
@@ -36,8 +36,8 @@ class Settings(TranslatedScreen[None]):
         Binding("down", "app.focus_next", show=False),
     ]
     CSS_PATH = "../styles/wizard.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (66, "-normal"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = BREADTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
 
     def __init__(self, wizard: Wizard, option: str | None = None) -> None:
         super().__init__()

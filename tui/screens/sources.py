@@ -10,7 +10,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option as Line
 
@@ -173,5 +172,3 @@ def turns(row: Row) -> Content:
 
 
 ROLES = {"system": mark("system"), "user": mark("user"), "assistant": mark("assistant"), "tool": mark("tool")}
-
-__all__ = ["DataStep", "ModelStep", "Widget", "model_words", "rows_read", "turns"]

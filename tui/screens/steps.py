@@ -15,10 +15,11 @@ from finetty.backend.messages import Finding
 from finetty.backend.recipe import options
 from finetty.tui.guide import word
 from finetty.tui.language import _, mark, translate
+from finetty.tui.machine_words import accelerator_lines
 from finetty.tui.screens.state import State
 from finetty.tui.text import size
 from finetty.tui.widgets.cards import Cards
-from finetty.tui.widgets.field import Field, Words, field_for
+from finetty.tui.widgets.field import Field, field_for
 
 
 class Step(Vertical):
@@ -128,12 +129,6 @@ class AccelerationStep(Step):
     step = "acceleration"
     titled = mark("Speed")
     fields = ("acceleration.attention", "acceleration.unsloth", "acceleration.liger")
-    libraries: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("flash_attn", "FlashAttention-2"),
-        ("unsloth", "Unsloth"),
-        ("liger_kernel", "Liger Kernel"),
-        ("bitsandbytes", "bitsandbytes"),
-    )
 
     def compose(self) -> ComposeResult:
         yield Static(_("Faster, or in less memory"), classes="heading", markup=False)
@@ -152,15 +147,7 @@ class AccelerationStep(Step):
         machine = self.state.known.machine
         if machine is None:
             return [Content.styled(_("Looking at this machine …"), "$muted")]
-        lines = []
-        for name, shown in self.libraries:
-            found = machine.accelerators.get(name)
-            if found is not None and found.version is not None:
-                lines.append(Content.assemble(("✓ ", "$text-success"), shown, (f" {found.version}", "$muted")))
-            else:
-                reason = found.reason if found and found.reason else _("not installed")
-                lines.append(Content.assemble(("· ", "$muted"), shown, (f" {reason}", "$muted")))
-        return lines
+        return accelerator_lines(machine)
 
 
 def blocking(state: State, step: str) -> Finding | None:
@@ -169,6 +156,3 @@ def blocking(state: State, step: str) -> Finding | None:
     if step not in options_of:
         return None
     return next((found for found in state.errors if found.option == options_of[step]), None)
-
-
-__all__ = ["AccelerationStep", "MethodStep", "Step", "Words", "blocking", "show_field"]

@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.worker import get_current_worker
 
@@ -23,7 +22,7 @@ from finetty.tui.draft import Draft
 from finetty.tui.guide import STEPS, explanation, label, word
 from finetty.tui.language import _, mark, plural, translate
 from finetty.tui.reading import DataRead, Known, ModelRead, data_key, read_data, read_model, rows_key
-from finetty.tui.screens.base import TranslatedScreen
+from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.dialogs import Question, SaveRecipe
 from finetty.tui.screens.review import ReviewStep, Start
 from finetty.tui.screens.sources import DataStep, ModelStep
@@ -58,8 +57,8 @@ class Wizard(TranslatedScreen[None]):
         Binding("down", "app.focus_next", show=False),
     ]
     CSS_PATH = "../styles/wizard.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (66, "-normal"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = BREADTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
     typing_pause: ClassVar[float] = 0.25
     """Seconds without a key before a typed path is read."""
     app: FinettyApp
@@ -335,7 +334,7 @@ class Wizard(TranslatedScreen[None]):
         if highlighted is None:
             return None
         parts = [
-            Content.assemble((f"{tag}  ", "bold $text-accent"), _(TAGS[tag].meaning().template or ""))
+            Content.assemble((f"{tag}  ", "bold $text-accent"), translate(TAGS[tag].meaning()))
             for tag in name_says(highlighted.path).tags
             if tag in TAGS
         ]
@@ -384,6 +383,3 @@ def _what_is_read(recipe: Recipe) -> tuple[str, ...]:
     """The answers that model and data are read by."""
     relevant = Recipe(model=recipe.model, dataset=recipe.dataset, template=recipe.template)
     return (dump_recipe(relevant),)
-
-
-__all__ = ["Widget", "Wizard"]

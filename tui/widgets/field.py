@@ -179,7 +179,10 @@ def field_for(option: Option, text: str) -> Field:
     words = option.choices + (("true", "false") if option.boolean else ())
     if option.only_choices or (option.boolean and set(option.choices) <= {"auto"}):
         return Field(option.name, Words(option.name, words, text))
-    return Field(option.name, Entry(option.name, text, hint=" ".join(words)))
+    entry = Entry(option.name, text, hint=" ".join(words))
+    expected = option.expected.text
+    entry.set_class("number" in expected and "text" not in expected, "-short")
+    return Field(option.name, entry)
 
 
 def control_id(option: str, index: int = 0) -> str:
