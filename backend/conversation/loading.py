@@ -72,7 +72,7 @@ def load_encoder(folder: Path, recipe: Recipe, *, cutoff: int | None = None) -> 
     """
     files = read_tokenizer(folder)
     name = recipe.template.name
-    if name == "auto" and files.chat_templates:
+    if name in ("auto", OWN_NAME) and files.chat_templates:
         encoder = _own(files, recipe)
     elif name == "auto":
         template, reason = _for_base_model(files)

@@ -50,6 +50,9 @@ class DataFacts:
     """Rows that offer or call tools."""
     left_out: tuple[Refused, ...] = ()
     """What the template cannot write; these rows are counted in `refused`."""
+    template: str = ""
+    """The template that the rows were measured with, and why it was taken."""
+    template_reason: Message | None = None
 
     @property
     def sequences(self) -> int:

@@ -41,6 +41,8 @@ def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
         reasoning_rows=sum(row.reasons for row in usable),
         tool_rows=sum(bool(row.tools or any(turn.tool_calls for turn in row.turns)) for row in usable),
         left_out=tuple(refusals.kinds()),
+        template=encoder.name if encoder is not None else "",
+        template_reason=encoder.reason if encoder is not None else None,
     )
 
 
