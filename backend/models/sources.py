@@ -61,6 +61,11 @@ def fetch(path: str, revision: str | None = None, report: Report | None = None) 
     return _from_hub(path, revision, tell)
 
 
+def is_on_the_hub(path: str) -> bool:
+    """Whether this can only be a name on the Hub: not a folder that is merely missing."""
+    return not is_folder_name(path)
+
+
 def _silent(said: Message) -> None:
     pass
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from finetty.backend.memory.prediction import Device, MemoryPrediction
 from finetty.backend.messages import Finding, Message
 from finetty.backend.recipe import Recipe
 
@@ -19,30 +20,6 @@ class Choice:
     option: str
     value: Any
     reason: Message
-
-
-@dataclass(frozen=True)
-class MemoryPrediction:
-    """Bytes on the device at the peak. `process` is what the system shows for the whole process.
-
-    `components` name what is in it (weights, adapter, gradients, optimizer, activations, loss, workspace, context).
-    """
-
-    allocated: int
-    reserved: int
-    process: int
-    components: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where the run would train. Sizes in bytes; on a CPU they are RAM."""
-
-    kind: Literal["cuda", "cpu"]
-    name: str
-    total: int | None
-    free: int | None
-    uuid: str | None = None
 
 
 @dataclass(frozen=True)
