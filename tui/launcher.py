@@ -184,8 +184,10 @@ class _Held:
 
 
 def _restore(saved: list[Any]) -> None:
+    """Give the terminal its modes back, and leave the screen if the dead child was on one: then input was raw."""
     try:
-        os.write(1, _LEAVE.encode())
+        if termios.tcgetattr(0)[3] != saved[3]:
+            os.write(1, _LEAVE.encode())
         termios.tcsetattr(0, termios.TCSAFLUSH, saved)
     except (OSError, termios.error):
         pass  # the terminal is gone too

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import select
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ EXIT_CODES = {"finished": 0, "stopped": 130}
 EXIT_FAILED, EXIT_REFUSED = 1, 2
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_TRIMS = 10.0
+SECONDS_FOR_A_LINE = 2.0
 
 
 def main() -> None:
@@ -237,7 +239,10 @@ def _kept(descriptor: int) -> TextIO:
 
 
 def _print(line: str, stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a closed pipe, a terminal that went: nobody is there to be told
+    """Print a line, unless nobody is there any more to be told: a closed pipe, a terminal that went or stalls."""
+    with contextlib.suppress(OSError, ValueError):
+        if stream.isatty() and not select.select([], [stream], [], SECONDS_FOR_A_LINE)[1]:
+            stream.close()
         print(line, file=stream)
 
 

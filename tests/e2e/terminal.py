@@ -170,7 +170,7 @@ class Terminal:
 
 
 class _Screen(pyte.Screen):
-    """pyte's screen, with the private modes that it does not know noted down, and clean input for those it chokes on."""
+    """pyte's screen that notes private modes down, has an alternate screen of a kind, and answers no question."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self.private: dict[str, bool] = {}

@@ -1,0 +1,182 @@
+"""The holder: light, one child at a time, and a terminal that is right again whatever became of the child."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetty.tui.launcher import wants_screen
+
+
+def harness() -> Any:
+    path = Path(__file__).parent.parent / "e2e" / "terminal.py"
+    spec = importlib.util.spec_from_file_location("finetty_test_terminal", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+Terminal = harness().Terminal
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("", True),
+        ("new", True),
+        ("new recipe.yaml", True),
+        ("demo", True),
+        ("train recipe.yaml --set method.rank=8", True),
+        ("attach", True),
+        ("resume latest", True),
+        ("--lang zh_CN", True),
+        ("--lang zh_CN new", True),
+        ("--runs-dir /x runs", False),
+        ("train recipe.yaml --plain", False),
+        ("plan recipe.yaml", False),
+        ("runs --json", False),
+        ("train --help", False),
+        ("--help", False),
+    ],
+)
+def test_which_commands_open_a_screen(line: str, wanted: bool) -> None:
+    assert wants_screen(line.split()) is wanted
+
+
+def test_the_holder_imports_next_to_nothing() -> None:
+    code = "import sys; old = set(sys.modules); import finetty.tui.launcher; print(*set(sys.modules) - old)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "finetty.tui.holder" in found
+    assert not {"asyncio", "json", "rich", "socket", "subprocess", "textual", "typer"} & set(found)
+
+
+def held(*children: str) -> Any:
+    """A holder on a terminal whose children are these scripts; `order(...)` in one asks for the next."""
+    script = f"""
+import os, sys
+from finetty.tui import launcher
+CHILDREN = {list(children)!r}
+PRELUDE = '''
+import os, signal, sys, time
+from finetty.tui.holder import Holder
+def order(**values):
+    Holder.ours().tell(**values)
+def screen():
+    import tty
+    tty.setraw(0)
+    sys.stdout.write("\\x1b[?1049h\\x1b[?1000h\\x1b[?1003h\\x1b[?1006h\\x1b[?2004h\\x1b[?25l on the screen")
+    sys.stdout.flush()
+'''
+def child(code):
+    return lambda: os.execv(sys.executable, [sys.executable, "-c", PRELUDE + code])
+launcher.run_child = lambda run, *options: child(CHILDREN[int(run)])
+launcher.command_line = lambda arguments: child(CHILDREN[int(arguments[1])] + "\\nprint(" + repr(arguments) + ")")()
+sys.exit(launcher.hold(child(CHILDREN[0])))
+"""
+    return Terminal([sys.executable, "-c", script])
+
+
+def test_the_exit_code_is_the_childs() -> None:
+    with held("sys.exit(7)") as terminal:
+        assert terminal.exit_code() == 7
+
+
+def test_children_follow_one_another_as_they_ask() -> None:
+    first = "order(do='run', run='1', options=[], environment={'FINETTY_LANG': 'zh_CN'}); print('first')"
+    second = "print('second', os.environ['FINETTY_LANG']); order(do='wizard', draft='2', fault='method.rank')"
+    with held(first, second, "print('third')") as terminal:
+        assert terminal.exit_code() == 0
+        screen = terminal.screen()
+        assert screen.index("first") < screen.index("second zh_CN") < screen.index("third")
+        assert "['new', '2', '--fault', 'method.rank']" in screen
+
+
+def test_an_order_is_not_carried_out_for_a_child_that_died() -> None:
+    with held("order(do='run', run='1'); os.kill(os.getpid(), signal.SIGSEGV)", "print('second')") as terminal:
+        assert terminal.exit_code() == 1
+        assert "SIGSEGV" in terminal.screen()
+        assert "second" not in terminal.screen()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGKILL", 1), ("SIGSEGV", 1), ("SIGABRT", 1), ("SIGINT", 130), ("SIGTERM", 143)]
+)
+def test_a_child_that_dies_leaves_a_terminal_in_order(name: str, code: int) -> None:
+    child = f"""
+order(do="training", run="20261124-0712-tiny-lora-k3f9")
+screen()
+signal.signal(signal.{name}, signal.SIG_DFL) if "{name}" != "SIGKILL" else None
+sys.stdin.read(1)
+os.kill(os.getpid(), signal.{name})
+"""
+    with held(child) as terminal:
+        terminal.wait_for("on the screen")
+        assert {"alternate screen", "mouse", "raw input"} <= set(terminal.leftovers())
+        terminal.send("x")
+        assert terminal.exit_code() == code
+        assert terminal.leftovers() == []
+        assert terminal.cursor_is_shown()
+        text = " ".join(terminal.screen().split())
+        assert name in text
+        assert "finetty resume" in text
+
+
+def test_a_child_that_detaches_is_let_go() -> None:
+    child = "order(do='detach', run='x', text=f'it goes on as {os.getpid()}.'); os.setsid(); time.sleep(600)"
+    with held(child) as terminal:
+        assert terminal.exit_code() == 0
+        said = terminal.screen()
+    os.kill(int(said.partition("it goes on as ")[2].partition(".")[0]), signal.SIGKILL)
+
+
+def test_a_hang_up_is_ignored_until_the_child_has_a_handler() -> None:
+    child = "os.kill(os.getpid(), signal.SIGHUP); print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
+    with held(child) as terminal:
+        assert terminal.exit_code() == 0
+        assert "True" in terminal.screen()
+
+
+def test_ctrl_c_is_for_the_child() -> None:
+    child = """
+try:
+    print("begun")
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(130)
+"""
+    with held(child) as terminal:
+        terminal.wait_for("begun")
+        terminal.press("ctrl+c")
+        assert terminal.exit_code() == 130
+        assert "interrupted" in terminal.screen()
+
+
+def test_a_child_that_dies_before_it_had_a_screen_leaves_the_lines_alone() -> None:
+    with held("print('before', flush=True); os.kill(os.getpid(), signal.SIGKILL)") as terminal:
+        assert terminal.exit_code() == 1
+        assert terminal.screen().startswith("before\nfinetty's process was killed")
+
+
+def test_without_a_terminal_finetty_says_what_to_use_instead() -> None:
+    finetty = Path(sys.executable).with_name("finetty")
+    done = subprocess.run([finetty], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "finetty train RECIPE --plain" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_command_that_prints_needs_no_holder(tmp_path: Path) -> None:
+    with Terminal(["finetty", "runs", "--json", "--runs-dir", str(tmp_path / "runs")]) as terminal:
+        assert terminal.exit_code() == 0
+        assert json.loads(terminal.screen()) == []

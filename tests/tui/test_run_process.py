@@ -1,0 +1,282 @@
+"""The process that trains keeps training through everything that happens to its terminal, and ends as it is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetty.backend.messages import Refusal
+from finetty.backend.recipe import Recipe
+from finetty.backend.runs import EventReader, Run, runs_root
+
+HERE = Path(__file__).parent
+STEPPING = str(HERE / "stepping.py")
+
+
+def harness() -> Any:
+    path = HERE.parent / "e2e" / "terminal.py"
+    spec = importlib.util.spec_from_file_location("finetty_test_terminal", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+Terminal = harness().Terminal
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    made = Run.create(runs_root(tmp_path / "runs"), {"steps": 1000}, Recipe())
+    yield made
+    status = made.status()
+    if status.pid and made.is_alive():
+        os.kill(status.pid, signal.SIGKILL)
+
+
+def plain(run: Run, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, STEPPING, str(run.path), "--plain"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment})
+
+
+def on_terminal(run: Run, **environment: str) -> Any:
+    return Terminal([sys.executable, STEPPING, "--hold", str(run.path)], env=environment)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.02)
+
+
+def steps(run: Run) -> int:
+    return sum(event["kind"] == "step" for event in EventReader(run.events_path).read(max_events=10**6, max_seconds=5))
+
+
+def goes_on(run: Run) -> None:
+    before = steps(run)
+    wait_until(lambda: steps(run) > before + 5)
+    assert run.status().state == "running"
+
+
+def is_running(run: Run) -> bool:
+    return run.status().state == "running" and steps(run) > 0
+
+
+class TestPlain:
+    def test_prints_a_line_a_step_and_the_contracts_last_line(self, run: Run) -> None:
+        process = plain(run, STEPS="3")
+        out, err = process.communicate(timeout=60)
+        lines = out.splitlines()
+        assert process.returncode == 0
+        assert next(line for line in lines if line.startswith("step ")).startswith("step 1/1000 loss 1.0000")
+        assert lines[-1] == f"finished {run.id} finished"
+        assert err == ""
+        assert "printed by a library" not in out
+
+    def test_what_libraries_print_goes_to_the_console_log(self, run: Run) -> None:
+        plain(run, STEPS="1").communicate(timeout=60)
+        console = run.console_path.read_text()
+        assert "printed by a library" in console
+        assert "written to descriptor 2" in console
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_a_first_signal_stops_and_saves(self, run: Run, number: signal.Signals, code: int) -> None:
+        process = plain(run)
+        wait_until(lambda: is_running(run))
+        process.send_signal(number)
+        out, _err = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert out.splitlines()[-1] == f"finished {run.id} stopped"
+
+    def test_a_second_signal_ends_it_at_once(self, run: Run) -> None:
+        process = plain(run, SAVING="60")
+        wait_until(lambda: is_running(run))
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not list(run.commands_path.iterdir()))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGTERM
+        assert run.status().state == "crashed"
+
+    def test_a_reader_that_goes_away_and_a_hang_up_do_not_stop_it(self, run: Run) -> None:
+        process = plain(run)
+        wait_until(lambda: is_running(run))
+        assert process.stdout
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        goes_on(run)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+
+    def test_a_refusal_is_a_sentence_and_exit_code_2(self, run: Run) -> None:
+        process = plain(run, STEPPING="refuse")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (2, "", "There is nothing to step on.\n")
+
+    def test_a_trainer_that_breaks_has_failed(self, run: Run) -> None:
+        process = plain(run, STEPPING="break")
+        out, _err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert out.splitlines()[-1] == f"finished {run.id} failed"
+        assert "the trainer broke" in run.console_path.read_text()
+
+    def test_a_run_in_use_is_refused_and_left_alone(self, run: Run) -> None:
+        with run.lock():
+            run.write_status(state="paused")
+            process = plain(run)
+            _out, err = process.communicate(timeout=60)
+            assert process.returncode == 2
+            assert f"finetty attach {run.id}" in err
+            assert run.status().state == "paused"
+
+
+class TestOnTerminal:
+    def test_detach_gives_the_prompt_back_and_the_training_goes_on(self, run: Run) -> None:
+        with Terminal(["bash", "--norc", "--noprofile", "-i"], env={"PS1": "PROMPT$ "}) as terminal:
+            terminal.wait_for("PROMPT$")
+            terminal.send(f"{sys.executable} {STEPPING} --hold {run.path}; echo code=$?\r")
+            terminal.wait_for("running")
+            terminal.press("d")
+            screen = terminal.wait_for("code=0")
+            assert f"finetty attach {run.id}" in screen
+            terminal.send("echo a''live\r")
+            terminal.wait_for("alive")
+            terminal.send("exit\r")
+            assert terminal.exit_code() == 0
+        goes_on(run)
+        assert has_no_terminal(run)
+
+    def test_a_hang_up_detaches(self, run: Run) -> None:
+        terminal = on_terminal(run)
+        terminal.wait_for("running")
+        terminal.hang_up()
+        wait_until(lambda: has_no_terminal(run))
+        goes_on(run)
+        terminal.close()
+
+    def test_a_hang_up_of_a_terminal_that_nobody_reads_detaches(self, run: Run) -> None:
+        terminal = on_terminal(run)
+        terminal.wait_for("running")
+        for _ in range(40):  # makes the dashboard write more than a terminal holds
+            terminal.resize(200, 60)
+            time.sleep(0.02)
+            terminal.resize(80, 24)
+            time.sleep(0.02)
+        terminal.hang_up()
+        wait_until(lambda: has_no_terminal(run))
+        goes_on(run)
+        terminal.close()
+
+    def test_the_death_of_the_holder_detaches_and_leaves_the_screen(self, run: Run) -> None:
+        with Terminal(["bash", "--norc", "--noprofile", "-i"], env={"PS1": "PROMPT$ "}) as terminal:
+            terminal.wait_for("PROMPT$")
+            terminal.send(f"{sys.executable} {STEPPING} --hold {run.path}\r")
+            terminal.wait_for("running")
+            os.kill(parent(run), signal.SIGKILL)
+            terminal.wait_for(f"finetty attach {run.id}")
+            terminal.send("echo a''live\r")
+            terminal.wait_for("alive")
+            assert {*terminal.leftovers()} <= {"raw input", "bracketed paste"}  # the shell's own, while it edits
+            goes_on(run)
+            assert has_no_terminal(run)
+
+    def test_the_death_of_the_process_restores_the_terminal_and_says_how_to_resume(self, run: Run) -> None:
+        with on_terminal(run) as terminal:
+            terminal.wait_for("running")
+            assert terminal.leftovers()
+            os.kill(pid(run), signal.SIGKILL)
+            assert terminal.exit_code() == 1
+            assert terminal.leftovers() == []
+            assert terminal.cursor_is_shown()
+            assert "finetty resume" in terminal.screen()
+        assert run.status().state == "crashed"
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_a_signal_stops_saves_and_leaves_the_screen(self, run: Run, number: signal.Signals, code: int) -> None:
+        with on_terminal(run) as terminal:
+            terminal.wait_for("running")
+            os.kill(pid(run), number)
+            assert terminal.exit_code() == code
+            assert terminal.leftovers() == []
+            assert str(run.id) in terminal.screen()
+        assert run.status().state == "stopped"
+
+    def test_a_sigterm_of_the_holder_is_handed_on(self, run: Run) -> None:
+        with on_terminal(run) as terminal:
+            terminal.wait_for("running")
+            os.kill(terminal.pid, signal.SIGTERM)
+            assert terminal.exit_code() == 143
+        assert run.status().state == "stopped"
+
+    def test_a_signal_is_obeyed_on_a_terminal_that_nobody_reads(self, run: Run) -> None:
+        terminal = on_terminal(run)
+        terminal.wait_for("running")
+        for _ in range(40):
+            terminal.resize(200, 60)
+            time.sleep(0.02)
+            terminal.resize(80, 24)
+            time.sleep(0.02)
+        process = pid(run)
+        os.kill(process, signal.SIGTERM)
+        wait_until(lambda: run.status().state == "stopped" and not Path(f"/proc/{process}").exists())
+        terminal.close()
+
+    def test_a_run_that_is_over_stays_on_the_screen_until_it_is_left(self, run: Run) -> None:
+        with on_terminal(run, STEPS="5") as terminal:
+            terminal.wait_for("finished")
+            terminal.press("enter")
+            assert terminal.exit_code() == 0
+            assert str(run.id) in terminal.screen()
+            assert terminal.leftovers() == []
+
+    def test_a_refusal_leaves_the_terminal_as_it_was(self, run: Run) -> None:
+        with run.lock(), on_terminal(run) as terminal:
+            assert terminal.exit_code() == 2
+            assert "Another process" in terminal.screen()
+            assert terminal.leftovers() == []
+
+
+def pid(run: Run) -> int:
+    found = run.status().pid
+    assert found
+    return found
+
+
+def parent(run: Run) -> int:
+    fields = Path(f"/proc/{pid(run)}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[1])
+
+
+def has_no_terminal(run: Run) -> bool:
+    """Whether the process that trains has let go of its terminal, which could not be closed otherwise."""
+    folder = Path(f"/proc/{pid(run)}/fd")
+    targets = []
+    for descriptor in folder.iterdir():
+        try:
+            targets.append(str(descriptor.readlink()))
+        except OSError:
+            continue
+    return not any(target.startswith("/dev/pts") or target == "/dev/tty" for target in targets)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal):
+        Run.open(tmp_path)
+    process = subprocess.run(
+        [sys.executable, "-m", "finetty.tui.run", str(tmp_path), "--plain"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
