@@ -126,20 +126,20 @@ class _Work:
         import torch
         from transformers import set_seed
 
-        # Grad mode belongs to a thread, and whoever started this one may have left it off.
-        torch.set_grad_enabled(True)
         encoder = load_encoder(self.folder, self.recipe, cutoff=_cutoff(self.recipe))
         data = read_data(self.plan, encoder)
         self._check_start(start, data)
         self._go_on()
         set_seed(self.recipe.training.seed)
-        self._load()
-        self._go_on()
-        self.journal.state("preflight")
-        self._check(encoder, data)
-        trainer = self._trainer(encoder, data)
-        self._train(trainer, start)
-        return self._end(trainer, encoder)
+        # Grad mode belongs to a thread, and whoever started this one may have left it off.
+        with torch.enable_grad():
+            self._load()
+            self._go_on()
+            self.journal.state("preflight")
+            self._check(encoder, data)
+            trainer = self._trainer(encoder, data)
+            self._train(trainer, start)
+            return self._end(trainer, encoder)
 
     def _load(self) -> None:
         from finetty.backend.training.load import load_model, stored_dtype

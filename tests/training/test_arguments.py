@@ -26,9 +26,7 @@ def recipe(**changed: Any) -> Recipe:
 def test_every_argument_is_known_to_the_installed_version(
     tmp_path: Path, optimizer: str, scheduler: str, compute: str
 ) -> None:
-    wanted = recipe(
-        **{"training.optimizer": optimizer, "training.scheduler": scheduler, "precision.compute": compute}
-    )
+    wanted = recipe(**{"training.optimizer": optimizer, "training.scheduler": scheduler, "precision.compute": compute})
     built = training_arguments(wanted, tmp_path, schedule(wanted, 100), on_cpu=True)
     assert built.bf16 is (compute == "bf16")
     assert built.fp16 is False
