@@ -238,7 +238,7 @@ def train_recipe(recipe: Recipe, *, plain: bool) -> None:
     from finetty.tui.plain import finding_lines
 
     root = runs_root()
-    facts = gather(recipe, runs_root=root, report=lambda line: print(printable(line), file=sys.stderr))
+    facts = gather(recipe, runs_root=root, report=lambda said: print(printable(translate(said)), file=sys.stderr))
     planned = make_plan(recipe, facts.model, facts.machine, facts.data)
     if planned.errors:
         stop("\n".join(finding_lines(planned.errors)))
