@@ -109,12 +109,20 @@ def _quantized_bytes(job: Job) -> float:
 
 def _activations(job: Job, model: ModelFacts) -> int:
     """What the forward pass keeps for the backward one."""
-    layers, hidden = model.layers or 0, model.hidden_size or 0
+    layers, hidden = _layers_passed(job, model), model.hidden_size or 0
     layer = layer_bytes(job, model)
     outside = 4 * job.tokens * hidden
     if job.checkpointing:
         return layers * job.tokens * hidden * job.compute_bytes + layer + outside
     return layers * layer + outside
+
+
+def _layers_passed(job: Job, model: ModelFacts) -> int:
+    """Layers that the gradient goes through: with freeze, those from the lowest trained one upwards."""
+    layers = model.layers or 0
+    if job.method != "freeze" or job.layers < 0 or "embed_tokens" in job.extra_modules:
+        return layers
+    return min(job.layers, layers)
 
 
 def layer_bytes(job: Job, model: ModelFacts) -> int:

@@ -24,11 +24,11 @@ from finetty.backend.recipe import Recipe
 class Facts:
     """What plan() is told, and beside it the rows and the encoder for whoever shows them."""
 
-    model: ModelFacts | None
+    model: ModelFacts
     machine: MachineFacts
-    data: DataFacts | None
+    data: DataFacts
     encoder: Encoder | None
-    rows: Rows | None
+    rows: Rows
 
 
 def gather(

@@ -11,6 +11,7 @@ from finetty.backend.planning.draft import Draft
 from finetty.backend.planning.plan import Memory, Verdict
 
 MICRO_FITS = message("plan.micro_batch.fits", "the most rows that fit, {tokens:,} tokens of them at once")
+MICRO_WHOLE = message("plan.micro_batch.whole", "the whole batch fits at once")
 MICRO_ENOUGH = message("plan.micro_batch.enough", "more rows at once would not be faster on a processor")
 MICRO_BUSY = message("plan.micro_batch.busy", "{tokens:,} tokens at once keep the card busy")
 MICRO_ONE = message("plan.micro_batch.one", "one row at a time needs the least memory")
@@ -90,10 +91,7 @@ def _rows(draft: Draft) -> list[int]:
 
 
 def _first_that_fits(draft: Draft, job: Job, rows: list[int], tries: list[bool]) -> tuple[int, bool]:
-    """A small micro-batch without checkpointing beats a large one with it: it is a third faster.
-
-    But a single row that leaves a card idle does not, so half of what keeps it busy is asked for first.
-    """
+    """A small micro-batch without checkpointing beats a large one with it: it is a third faster."""
     room = _room(draft) or 0
     for checkpointing in tries:
         for count in rows:
@@ -116,7 +114,9 @@ def _peak(draft: Draft, job: Job) -> int | None:
 
 def _say_rows(draft: Draft, rows: int, most: int) -> None:
     tokens = rows * longest(draft)
-    if rows == 1:
+    if rows == draft.value("training.batch"):
+        draft.choose("training.micro_batch", rows, MICRO_WHOLE())
+    elif rows == 1:
         draft.choose("training.micro_batch", 1, MICRO_ONE())
     elif rows < most:
         draft.choose("training.micro_batch", rows, MICRO_FITS(tokens=tokens))
