@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.app import App
 from textual.binding import BindingType
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Start = Literal["home", "new", "demo"]
 
 
-class FinettyApp(App["Run"]):
+class FinettyApp(App[Any]):
     """The first screen and the wizard. `run()` returns the run to become, or None when the person left."""
 
     TITLE = "finetty"

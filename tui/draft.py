@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from finetty.backend.messages import Finding, Refusal
-from finetty.backend.recipe import DataFile, Recipe, dump_recipe, load_recipe, option_named, value_of, with_values
+from finetty.backend.recipe import (
+    DataFile,
+    Recipe,
+    anchored,
+    dump_recipe,
+    load_recipe,
+    option_named,
+    value_of,
+    with_values,
+)
 
 
 def draft_path(name: str = "draft") -> Path:
@@ -36,6 +45,11 @@ class Draft:
     @property
     def empty(self) -> bool:
         return self.recipe == Recipe()
+
+    @property
+    def anchored(self) -> Recipe:
+        """The recipe with what was typed relative to the folder finetty was started in made absolute."""
+        return anchored(self.recipe, Path.cwd())
 
     @property
     def data_files(self) -> tuple[str, ...]:
@@ -94,7 +108,7 @@ class Draft:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             beside = self.path.with_suffix(f".{os.getpid()}.part")
-            beside.write_text(dump_recipe(self.recipe), encoding="utf-8")
+            beside.write_text(dump_recipe(self.anchored), encoding="utf-8")
             beside.replace(self.path)
         except OSError:
             return

@@ -34,7 +34,7 @@ class State:
 
     def replan(self) -> None:
         """plan() again with the latest answers and facts; nothing before the machine is known."""
-        self.plan = self.planned(self.draft.recipe)
+        self.plan = self.planned(self.draft.anchored)
 
     def planned(self, recipe: Recipe) -> Plan | None:
         from finetty.backend.planning import plan
@@ -46,7 +46,7 @@ class State:
 
     def with_option(self, option: str, value: Any) -> Plan | None:
         """What plan() would make of another value, for the cards."""
-        return self.planned(with_values(self.draft.recipe, {option: value}))
+        return self.planned(with_values(self.draft.anchored, {option: value}))
 
     @property
     def findings(self) -> tuple[Finding, ...]:

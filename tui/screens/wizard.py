@@ -277,7 +277,7 @@ class Wizard(TranslatedScreen[None]):
             steps.first().show()
         self._explain()
         for screen in self.app.screen_stack:
-            if screen is not self and hasattr(screen, "draw"):
+            if screen is not self and screen.is_mounted and hasattr(screen, "draw"):
                 screen.draw()
 
     def _step_states(self) -> list[StepState]:
@@ -349,7 +349,7 @@ class Wizard(TranslatedScreen[None]):
             if path is not None:
                 self.app.notify(_("Saved as {path}.").format(path=visible(str(path))), markup=False)
 
-        self.app.push_screen(SaveRecipe(self.state.draft.recipe, f"{name}.yaml"), saved)
+        self.app.push_screen(SaveRecipe(self.state.draft.anchored, f"{name}.yaml"), saved)
 
     @on(Start.Pressed)
     async def _start_pressed(self) -> None:
@@ -373,7 +373,7 @@ class Wizard(TranslatedScreen[None]):
         if not yes or self.state.plan is None:
             return
         try:
-            self.app.start_run(self.state.draft.recipe, self.state.plan)
+            self.app.start_run(self.state.draft.anchored, self.state.plan)
         except Refusal as refusal:
             fix = f" {translate(refusal.fix)}" if refusal.fix else ""
             self.app.notify(visible(translate(refusal.said) + fix), severity="error", markup=False, timeout=30)

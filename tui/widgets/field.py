@@ -72,13 +72,13 @@ class Words(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         end = 0
         for value in self.choices:
-            end += Content(_(word(value))).cell_length + 3
+            end += Content(_(word(value))).cell_length + 2
             if event.x < end:
                 self.choose(value)
                 return
 
     def render(self) -> Content:
-        line = Content(" ").join([self._word(value) for value in self.choices])
+        line = Content("").join([self._word(value) for value in self.choices])
         if line.cell_length <= self.size.width:
             return line
         place = f" {self.choices.index(self.chosen) + 1}/{len(self.choices)}"

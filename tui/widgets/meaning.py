@@ -25,7 +25,8 @@ class Meaning(VerticalScroll, can_focus=False):
 
     def show(self, title: str, parts: list[Content]) -> None:
         self.border_title = Content(title)
-        self.query_one("#meaning", Static).update(Content("\n").join(parts))
+        for place in self.query("#meaning").results(Static):
+            place.update(Content("\n").join(parts))
         self.scroll_home(animate=False)
 
 

@@ -26,7 +26,7 @@ class Outlook(VerticalScroll, can_focus=False):
     """Memory against what is free, verdict in words, findings, steps and time."""
 
     DEFAULT_CSS = """
-    Outlook { width: 29; height: 1fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
+    Outlook { width: 28; height: 1fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
     Outlook > Static { width: 1fr; height: auto; }
     """
 
@@ -54,7 +54,8 @@ class Outlook(VerticalScroll, can_focus=False):
         if plan:
             parts.append(cost_lines(plan))
             parts.append(legend_lines(plan.memory))
-        self.query_one("#outlook", Static).update(Content("\n").join(part for part in parts if part.plain))
+        for place in self.query("#outlook").results(Static):
+            place.update(Content("\n").join(part for part in parts if part.plain))
 
 
 def memory_lines(memory: Memory, width: int) -> Content:

@@ -1,0 +1,64 @@
+"""Driving the wizard as a person does: keys, pastes, and waiting until what was asked has been answered."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from finetty.backend.machine.facts import Accelerator, MachineFacts
+from finetty.tui.app import FinettyApp
+from finetty.tui.screens.wizard import Wizard
+
+GB = 1 << 30
+MACHINE = MachineFacts(
+    hostname="box",
+    cpu="Xeon",
+    cores=8,
+    ram_total=16 * GB,
+    ram_available=12 * GB,
+    disk_free=200 * GB,
+    cpu_fast_bf16=False,
+    gpu_reason="no NVIDIA driver is installed",
+    accelerators={
+        "flash_attn": Accelerator("flash_attn", None, "flash-attn is not installed", "pip install flash-attn"),
+        "bitsandbytes": Accelerator("bitsandbytes", "0.50.2"),
+    },
+)
+
+
+async def settled(pilot: Pilot[object]) -> None:
+    """Wait until nothing is being read and nothing is left to draw."""
+    for _round in range(3):
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def paste(pilot: Pilot[object], text: str) -> None:
+    """Put a text into the control with the focus in one go, as a terminal's paste does."""
+    focused = pilot.app.focused
+    assert isinstance(focused, Widget)
+    focused.post_message(events.Paste(text))
+    await settled(pilot)
+
+
+async def answer(pilot: Pilot[object], model: str, data: str) -> None:
+    """From the model step to the method step, with these two answers."""
+    await paste(pilot, model)
+    await pilot.press("enter")
+    await settled(pilot)
+    await paste(pilot, data)
+    await pilot.press("enter")
+    await settled(pilot)
+
+
+def wizard(pilot: Pilot[object]) -> Wizard:
+    app = pilot.app
+    assert isinstance(app, FinettyApp)
+    return next(screen for screen in app.screen_stack if isinstance(screen, Wizard))
+
+
+def shown(pilot: Pilot[object]) -> str:
+    """The screen's text, line by line."""
+    return "\n".join("".join(segment.text for segment in line) for line in pilot.app.screen._compositor.render_strips())
