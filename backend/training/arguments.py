@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
+from finetty.backend.planning import Schedule, steps_of
 from finetty.backend.recipe import Recipe
 
 OPTIMIZERS = {
@@ -21,27 +21,17 @@ OPTIMIZERS = {
 SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How many rows go into a step, and how many steps there are."""
-
-    micro_batch: int
-    accumulation: int
-    steps_an_epoch: int
-    steps: int
-    warmup: int
-
-
-def schedule(recipe: Recipe, examples: int) -> Schedule:
-    """Counted as transformers' Trainer counts: the last step of an epoch takes what is left."""
+def schedule(recipe: Recipe, sequences: int) -> Schedule:
+    """How many sequences go into a step and how many steps there are, counted as plan() counted them."""
     training = recipe.training
-    micro_batch = _number(training.micro_batch)
-    accumulation = max(1, round(_number(training.batch) / micro_batch))
-    steps_an_epoch = math.ceil(math.ceil(examples / micro_batch) / accumulation)
-    steps = training.max_steps or math.ceil(float(training.epochs) * steps_an_epoch)
-    warmup = training.warmup
-    whole = math.ceil(warmup * steps) if isinstance(warmup, float) and warmup < 1 else int(warmup)
-    return Schedule(micro_batch, accumulation, steps_an_epoch, steps, whole)
+    micro_batch, batch, epochs = (_number(one) for one in (training.micro_batch, training.batch, training.epochs))
+    return steps_of(sequences, int(micro_batch), int(batch), epochs, training.max_steps)
+
+
+def warmup_steps(recipe: Recipe, planned: Schedule) -> int:
+    """A share of the run is rounded up to whole steps."""
+    warmup = _number(recipe.training.warmup)
+    return math.ceil(warmup * planned.steps) if warmup < 1 else int(warmup)
 
 
 def training_arguments(recipe: Recipe, folder: Path, planned: Schedule, *, on_cpu: bool) -> TrainingArguments:
@@ -63,7 +53,7 @@ def arguments(recipe: Recipe, folder: Path, planned: Schedule, *, on_cpu: bool) 
         "max_steps": planned.steps,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": SCHEDULERS[training.scheduler],
-        "warmup_steps": planned.warmup,
+        "warmup_steps": warmup_steps(recipe, planned),
         "optim": OPTIMIZERS[training.optimizer],
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
@@ -90,7 +80,7 @@ def arguments(recipe: Recipe, folder: Path, planned: Schedule, *, on_cpu: bool) 
     }
 
 
-def _number(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"the plan left {value!r} where a number of rows belongs")
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise ValueError(f"the plan left {value!r} where a number belongs")
     return value

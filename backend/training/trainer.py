@@ -11,9 +11,9 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from finetty.backend.messages import Refusal, message
+from finetty.backend.planning import Schedule
 from finetty.backend.recipe import Recipe
 from finetty.backend.training import checkpoints, preflight, trained
-from finetty.backend.training.arguments import Schedule
 from finetty.backend.training.batches import (
     Batch,
     Collator,

@@ -10,7 +10,14 @@ import pytest
 from transformers import Trainer, TrainingArguments
 
 from finetty.backend.recipe import Recipe, options
-from finetty.backend.training.arguments import OPTIMIZERS, SCHEDULERS, arguments, schedule, training_arguments
+from finetty.backend.training.arguments import (
+    OPTIMIZERS,
+    SCHEDULERS,
+    arguments,
+    schedule,
+    training_arguments,
+    warmup_steps,
+)
 from finetty.backend.training.load import ATTENTION, DTYPES
 
 from .conftest import resolved_recipe
@@ -88,7 +95,7 @@ def test_steps_are_counted_as_the_trainer_counts_them(rows: int, micro_batch: in
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 0), (5, 5), (0.05, 5), (0.051, 6), (0.0, 0)])
 def test_warm_up_in_steps_or_as_a_share(warmup: float, steps: int) -> None:
     wanted = recipe(**{"training.warmup": warmup, "training.max_steps": 100})
-    assert schedule(wanted, 1000).warmup == steps
+    assert warmup_steps(wanted, schedule(wanted, 1000)) == steps
 
 
 class _Counter:
