@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from finetty.backend.messages import Message
 
@@ -15,9 +15,6 @@ class Refused:
     line: int | None
     reason: Message
     count: int = 1
-
-    def once_more(self) -> Refused:
-        return replace(self, count=self.count + 1)
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,8 @@ Guess = tuple[str, dict[str, str]] | None
 def _guess_turns(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
     for word in LISTS:
         value = record.get(lowered.get(word, word))
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            name = "sharegpt" if "from" in value[0] else "messages"
+        if isinstance(value, list) and (not value or isinstance(value[0], dict)):
+            name = "sharegpt" if value and "from" in value[0] else "messages"
             return name, {_TURNS[name]: lowered[word]}
     return None
 

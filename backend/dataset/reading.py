@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,18 @@ class Refusals:
 
     def __init__(self) -> None:
         self.count = 0
-        self._kinds: dict[tuple[str, str], Refused] = {}
+        self._first: dict[tuple[str, str], Refused] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, path: str, line: int | None, reason: Message) -> None:
         self.count += 1
-        first = self._kinds.get((path, reason.id))
-        kept = Refused(path, line, reason) if first is None else first.once_more()
-        self._kinds[path, reason.id] = kept
+        kind = path, reason.id
+        self._counts[kind] += 1
+        if kind not in self._first:
+            self._first[kind] = Refused(path, line, reason)
 
     def kinds(self) -> list[Refused]:
-        return list(self._kinds.values())
+        return [replace(first, count=self._counts[kind]) for kind, first in self._first.items()]
 
 
 def read_rows(recipe: Recipe) -> Rows:

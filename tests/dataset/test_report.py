@@ -1,0 +1,116 @@
+"""The facts, the report and the preview say what the encoder does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetty.backend.conversation import Encoder, load_encoder
+from finetty.backend.dataset import data_facts, data_report, preview_row
+from finetty.backend.dataset.report import histogram
+from finetty.backend.messages import Refusal
+from finetty.backend.recipe import Recipe, with_values
+
+ROWS: list[Any] = [
+    {"messages": [{"role": "user", "content": "Sea?"}, {"role": "assistant", "content": "Blue."}]},
+    {"messages": [{"role": "user", "content": "Night?"}, {"role": "assistant", "content": "Black. " * 20}]},
+    {"messages": [{"role": "user", "content": "Sky?"}, {"role": "assistant", "content": "Blue."}]},
+    {"messages": [{"role": "user", "content": "Sky?"}, {"role": "assistant", "content": "Blue."}]},
+    {"messages": [{"role": "user", "content": "Sky?"}, {"role": "assistant", "content": ""}]},
+]
+WITH_TOOLS = {
+    "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]
+}
+
+
+@pytest.fixture
+def encoder(tiny_model: Path) -> Encoder:
+    return load_encoder(tiny_model, Recipe())
+
+
+def test_facts_are_what_is_encoded(read: Any, encoder: Encoder) -> None:
+    rows = read(ROWS)
+    facts = data_facts(rows, encoder)
+    sequences = [sequence for row in rows.rows for sequence in encoder.encode(row)]
+    assert (facts.rows, facts.refused, facts.duplicates) == (3, 1, 1)
+    assert facts.lengths == tuple(len(sequence.ids) for sequence in sequences)
+    assert facts.trained_tokens == sum(sum(sequence.trained) for sequence in sequences)
+    assert facts.identical_answers == 2
+    assert facts.turns == 6
+    assert facts.measured
+    assert facts.sequences == 3
+    assert facts.sha256 == rows.sha256
+
+
+def test_lengths_are_whole_whatever_the_encoders_cutoff(read: Any, encoder: Encoder) -> None:
+    rows = read(ROWS)
+    assert data_facts(rows, encoder.with_cutoff(16)).lengths == data_facts(rows, encoder).lengths
+
+
+def test_without_an_encoder_rows_are_counted(read: Any) -> None:
+    facts = data_facts(read(ROWS), None)
+    assert (facts.rows, facts.lengths, facts.measured, facts.longest) == (3, (), False, None)
+
+
+def test_rows_that_the_template_cannot_write_are_refused_with_their_line(read: Any, encoder: Encoder) -> None:
+    facts = data_facts(read([*ROWS, WITH_TOOLS]), encoder)
+    (left_out,) = facts.left_out
+    assert left_out.line == 6
+    assert (facts.rows, facts.refused) == (3, 2)
+
+
+def test_the_report(read: Any, encoder: Encoder) -> None:
+    rows = read([*ROWS, WITH_TOOLS])
+    recipe = with_values(Recipe(), {"dataset.cutoff": 32})
+    report = data_report(rows, data_facts(rows, encoder), recipe)
+    assert report["rows"] == {"read": 6, "used": 3, "refused": 2, "duplicates": 1}
+    assert [(kind["line"], kind["count"]) for kind in report["refused"]] == [(5, 1), (6, 1)]
+    assert all(kind["reason"] and kind["path"].endswith("rows.jsonl") for kind in report["refused"])
+    (form,) = report["formats"].values()
+    assert form["format"] == "messages"
+    lengths = report["lengths"]
+    assert sum(bin_["count"] for bin_ in lengths["histogram"]) == lengths["sequences"] == 3
+    assert (lengths["cutoff"], lengths["over_cutoff"]) == (32, 1)
+    assert 0 < report["tokens"]["trained"] < report["tokens"]["total"]
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_histogram_covers_every_length() -> None:
+    bins = histogram([1, 20, 21, 400])
+    assert [(bin_["from"], bin_["to"]) for bin_ in bins][:2] == [(1, 20), (21, 40)]
+    assert bins[-1]["to"] == 400
+    assert [bin_["count"] for bin_ in bins if bin_["count"]] == [2, 1, 1]
+    assert histogram([5])[0]["from"] == 1
+
+
+def test_the_preview_is_what_is_trained(read: Any, encoder: Encoder) -> None:
+    rows = read(ROWS)
+    shown = preview_row(encoder, rows, 2)
+    (sequence,) = encoder.encode(rows.rows[1])
+    assert shown["line"] == 2
+    assert [token["id"] for token in shown["tokens"]] == list(sequence.ids)
+    assert [token["trained"] for token in shown["tokens"]] == list(sequence.trained)
+    assert "".join(token["text"] for token in shown["tokens"]) == shown["text"] == sequence.text
+    special = [token["text"] for token in shown["tokens"] if token["special"]]
+    assert special == ["<|im_start|>", "<|im_end|>"] * 2
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_the_preview_says_why_a_row_cannot_be_used(read: Any, encoder: Encoder) -> None:
+    shown = preview_row(encoder, read([*ROWS, WITH_TOOLS]), 4)
+    assert shown["tokens"] == []
+    assert "tools" in shown["problem"]
+
+
+def test_the_preview_shows_a_cut(read: Any, encoder: Encoder) -> None:
+    long = [{"prompt": "why " * 100, "completion": "so"}, {"prompt": "a", "completion": "b"}]
+    assert preview_row(encoder.with_cutoff(40), read(long), 1)["cut"]
+
+
+@pytest.mark.parametrize("number", [0, 4, -1])
+def test_there_is_no_such_row(read: Any, encoder: Encoder, number: int) -> None:
+    with pytest.raises(Refusal, match="from 1 to 3"):
+        preview_row(encoder, read(ROWS), number)
