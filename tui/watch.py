@@ -213,7 +213,7 @@ def glance(path: Path) -> Story:
             for number in range(GLANCES):
                 file.seek(end * number // GLANCES)
                 lines = file.read(_LONGEST_SAMPLED_LINE).split(b"\n")
-                story.take(_events(lines[1:2] if number else lines[:1]))
+                story.take(_events(lines[1:2] if number else lines[:-1]))
             file.seek(end)
             story.take(_events(file.read().split(b"\n")[1:-1]))
     except OSError:

@@ -105,12 +105,19 @@ class MadeRun:
         self.end()
 
 
+QUESTION = "What does the learning rate do?"
 BEFORE = (
-    ("What does the learning rate do?", "The learning rate is a number that is used in many fields of machine learning."),
+    (
+        "What does the learning rate do?",
+        "The learning rate is a number that is used in many fields of machine learning.",
+    ),
     ("什么是秩？", "秩是一个数学概念。"),
 )
 AFTER = (
-    ("What does the learning rate do?", "Setting: learning rate\nIn short: how far one step moves the weights.\nStart: 2e-4"),
+    (
+        "What does the learning rate do?",
+        "Setting: learning rate\nIn short: how far one step moves the weights.\nStart: 2e-4",
+    ),
     ("什么是秩？", "设置：秩\n一句话：适配器能装下多少新东西。\n起点：16"),
 )
 

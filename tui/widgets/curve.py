@@ -95,7 +95,9 @@ class Curve:
         """Steps and values of the points from `first` to `last` inclusive, evenly thinned to at most `most`."""
         with self._lock:
             steps = self._steps[: self._length]
-            start, end = (int(edge) for edge in np.searchsorted(steps, (first, np.nextafter(last, np.inf))))
+            start, end = (
+                int(edge) for edge in np.searchsorted(steps, _whole(np.array((first, np.nextafter(last, np.inf)))))
+            )
             every = slice(start, end, max(1, -(-(end - start) // most)))
             return self._steps[every].copy(), self._lows[0][every].copy()
 
@@ -105,7 +107,7 @@ class Curve:
             steps = self._steps[: self._length]
             edges = np.linspace(first, last, count + 1)
             edges[-1] = np.nextafter(last, np.inf)
-            bounds = np.searchsorted(steps, edges)
+            bounds = np.searchsorted(steps, _whole(edges))
             lows = self._fold(self._lows, bounds, np.fmin)
             highs = self._fold(self._highs, bounds, np.fmax)
             self._fill_between_points(lows, highs, edges, bounds)
@@ -173,6 +175,11 @@ def smoothed(values: Sequence[float | None], before: float | None, count: int) -
         before = value if before is None else before + (value - before) / span
         means.append(before)
     return means
+
+
+def _whole(edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The least steps not below these: numpy would turn all steps into floats to compare them with floats."""
+    return np.ceil(edges).astype(np.int64)
 
 
 def _grown(array: NDArray[Number], size: int) -> NDArray[Number]:

@@ -190,7 +190,7 @@ def _cell_rows(values: NDArray[np.float32], scale: Scale, height: int) -> NDArra
 
 def _labels(scale: Scale, height: int) -> dict[int, str]:
     """Row of the plot → the number that stands beside it."""
-    most = max(2, height // 3 + 1)
+    most = max(min(height, 3), height // 3 + 1)
     values = log_ticks(scale.low, scale.high, most) if scale.log else ticks(scale.low, scale.high, most)
     rows = _cell_rows(np.array(values, np.float32), scale, height)
     step = abs(values[1] - values[0]) if len(values) > 1 else scale.high - scale.low
