@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -135,20 +136,32 @@ class Encoder:
         """The sequence within the cutoff: without its oldest exchanges, then without the start of its question."""
         if self.cutoff is None or len(sequence.ids) <= self.cutoff:
             return sequence
-        alone = self._answer_alone(row, place)
-        while True:
-            excess = len(sequence.ids) - self.cutoff
-            if excess <= 0:
-                return replace(sequence, cut=True)
-            shorter = _without_first_exchange(alone) or self._with_shorter_question(alone, excess)
-            if shorter is None:
-                return None
-            alone = shorter
+        shorter: Row | None = self._without_oldest_exchanges(self._answer_alone(row, place), self.cutoff)
+        while shorter is not None:
             try:
-                piece = self.renderer.rendered(alone, self.train_on)[-1]
+                piece = self.renderer.rendered(shorter, self.train_on)[-1]
             except RowProblem:
                 return None
             sequence = self._sequence(piece, self.tokenizer.encode(piece.text, add_special_tokens=False))
+            excess = len(sequence.ids) - self.cutoff
+            if excess <= 0:
+                return replace(sequence, cut=True)
+            shorter = self._with_shorter_question(shorter, excess)
+        return None
+
+    def _without_oldest_exchanges(self, row: Row, cutoff: int) -> Row:
+        """The row without as many of its first exchanges as it takes; the last one always stays."""
+        questions = [index for index, turn in enumerate(row.turns) if turn.role == "user"]
+        if len(questions) < 2:
+            return row
+
+        def from_question(number: int) -> Row:
+            return replace(row, turns=(*row.turns[: questions[0]], *row.turns[questions[number] :]))
+
+        def fits(number: int) -> bool:
+            return len(self._ids(self.renderer.whole(from_question(number)))) <= cutoff
+
+        return from_question(bisect_left(range(len(questions) - 1), True, key=fits))
 
     def _answer_alone(self, row: Row, place: int) -> Row:
         """The row up to the answer that its sequence number `place` ends with."""
@@ -205,11 +218,3 @@ def _first_token(encoding: Encoding, place: int, length: int) -> int | None:
             return token if span is None or span[0] >= place else token + 1
         place += 1
     return None
-
-
-def _without_first_exchange(row: Row) -> Row | None:
-    """The row without its first question and what follows it up to the next; None when there is but one."""
-    questions = [index for index, turn in enumerate(row.turns) if turn.role == "user"]
-    if len(questions) < 2:
-        return None
-    return replace(row, turns=(*row.turns[: questions[0]], *row.turns[questions[1] :]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetty.backend.conversation.encoder import Encoder
 from finetty.backend.conversation.registry import Template, special_tokens, template_named, templates
-from finetty.backend.conversation.rendering import THINKING_NAMES, Renderer, RowProblem
+from finetty.backend.conversation.rendering import OPEN_THINKING, THINKING_NAMES, Renderer, RowProblem
 from finetty.backend.conversation.rows import Row, Turn
 from finetty.backend.conversation.sandbox import ChatTemplate, TemplateProblem
 from finetty.backend.conversation.tokenizer import ModelTokenizer, read_tokenizer
@@ -86,14 +86,43 @@ def load_encoder(folder: Path, recipe: Recipe, *, cutoff: int | None = None) -> 
 
 def _own(files: ModelTokenizer, recipe: Recipe) -> Encoder:
     source = files.chat_templates.get("default") or next(iter(files.chat_templates.values()))
+    template = _compiled(_with_defaults(source, recipe))
+    with_tools = files.chat_templates.get("tool_use")
+    renderer = Renderer(
+        OWN_NAME,
+        template,
+        files.special,
+        thinking=_thinking(recipe),
+        tool_template=_compiled(_with_defaults(with_tools, recipe)) if with_tools else None,
+    )
+    if recipe.template.thinking is not True and _always_thinks(renderer):
+        renderer = replace(renderer, template=_compiled(_with_switch(template.source)))
+    return _encoder(files, renderer, OWN(), files.special, [])
+
+
+def _compiled(source: str) -> ChatTemplate:
     try:
-        template = ChatTemplate(_with_defaults(source, recipe))
-        with_tools = files.chat_templates.get("tool_use")
-        tool_template = ChatTemplate(_with_defaults(with_tools, recipe)) if with_tools else None
+        return ChatTemplate(source)
     except TemplateProblem as problem:
         raise _unusable(problem) from None
-    renderer = Renderer(OWN_NAME, template, files.special, tool_template=tool_template, thinking=_thinking(recipe))
-    return _encoder(files, renderer, OWN(), files.special, [])
+
+
+def _always_thinks(renderer: Renderer) -> bool:
+    """Whether the template asks with an open think mark and has no switch for it."""
+    if any(name in renderer.template.variables for name in THINKING_NAMES):
+        return False
+    try:
+        return bool(OPEN_THINKING.search(renderer.prompt((Turn("user", _QUESTION),))))
+    except RowProblem:
+        return False
+
+
+def _with_switch(source: str) -> str:
+    """The template with a switch, off by default, that closes the thought it asks with. Jinja drops a line break at
+    the end of a template, so this does too."""
+    closed = "{{ '\\n</think>\\n\\n' }}"
+    switch = "{% if add_generation_prompt and not (enable_thinking is defined and enable_thinking) %}"
+    return source.removesuffix("\n") + switch + closed + "{% endif %}"
 
 
 def _from_registry(files: ModelTokenizer, recipe: Recipe, template: Template, reason: Message) -> Encoder:

@@ -23,7 +23,7 @@ NO_ANSWER = message("conversation.no_answer", "The row has no answer to learn.")
 
 TrainOn = Literal["assistant", "all", "last"]
 THINKING_NAMES = ("enable_thinking", "thinking")
-_OPEN_THINKING = re.compile(r"<think>\s*$")
+OPEN_THINKING = re.compile(r"<think>\s*$")
 
 
 class RowProblem(Exception):
@@ -75,6 +75,10 @@ class Renderer:
         if train_on != "assistant":
             answers = answers[-1:]
         return [_limited(self._alone(row, index), train_on) for index in answers]
+
+    def whole(self, row: Row) -> str:
+        """The conversation as the template writes it in one piece, whatever is learned of it. Raises RowProblem."""
+        return self._write(row, row.turns, ask=False, thinks=self._thinks(row.turns))
 
     def _prepared(self, row: Row) -> Row:
         source = (self.tool_template or self.template).source
@@ -129,18 +133,15 @@ class Renderer:
     def _joined(self, turn: Turn, prompt: str, finished: str) -> tuple[str, str]:
         """Prompt and text for a template that asks for an answer otherwise than it writes a finished one.
 
-        The usual case: it asks with an open `<think>` that a finished answer no longer shows.
+        Inference has the prompt, and the answer behind it. The usual case is a prompt with an open `<think>` that a
+        finished answer no longer shows: then the answer begins with its reasoning.
         """
         reasoning, content = _split_reasoning(turn)
         place = finished.rfind(content) if content else -1
         if place < 0:
             place = len(_common_start(prompt, finished))
-        if not _OPEN_THINKING.search(prompt):
-            return finished[:place], finished
-        if reasoning:
-            return prompt, f"{prompt}{reasoning}\n</think>\n\n{finished[place:]}"
-        prompt = f"{prompt.rstrip()}\n\n</think>\n\n"
-        return prompt, prompt + finished[place:]
+        thought = f"{reasoning}\n</think>\n\n" if OPEN_THINKING.search(prompt) else ""
+        return prompt, prompt + thought + finished[place:]
 
     def _end_at(self, text: str, place: int) -> int | None:
         for end in self.ends:

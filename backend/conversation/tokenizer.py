@@ -18,6 +18,7 @@ MAKE_IT = message(
 )
 BROKEN_TOKENIZER = message("conversation.broken_tokenizer", "The tokenizer in {path} cannot be read: {reason}.")
 DOWNLOAD_AGAIN = message("conversation.download_again", "Download the model again.")
+UNREADABLE = message("conversation.unreadable", "The file {path} cannot be read: {reason}.")
 BROKEN_JSON = message("conversation.broken_json", "{path} is not valid JSON: {reason}.")
 
 LARGEST_FILE = 256 << 20
@@ -98,10 +99,18 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > LARGEST_FILE:
         return {}
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise Refusal(BROKEN_JSON(path=path, reason=error), DOWNLOAD_AGAIN(), option="model.path") from None
     return content if isinstance(content, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise Refusal(UNREADABLE(path=path, reason=reason), DOWNLOAD_AGAIN(), option="model.path") from None
 
 
 def _token(value: Any) -> str | None:
@@ -115,9 +124,9 @@ def _chat_templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     usual = folder / "chat_template.jinja"
     if usual.is_file():
-        found["default"] = usual.read_text("utf-8")
+        found["default"] = _text(usual)
     for path in sorted((folder / "additional_chat_templates").glob("*.jinja")):
-        found[path.stem] = path.read_text("utf-8")
+        found[path.stem] = _text(path)
     if found:
         return found
     named = config.get("chat_template", _json(folder / "chat_template.json").get("chat_template"))

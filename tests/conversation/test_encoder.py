@@ -99,12 +99,16 @@ def test_thinking_off_drops_the_rows_reasoning(make_model: Any) -> None:
 def test_a_template_that_asks_with_an_open_think_mark(make_model: Any) -> None:
     encoder = encoder_of(make_model("r1", marks=["<|user|>", "<|assistant|>"]))
     (plain,) = encoder.encode(ONE)
+    prompt = encoder.prompt(ONE.turns[:1])
+    assert list(plain.ids[: len(prompt)]) == prompt
     assert plain.text.endswith("<|assistant|><think>\n\n</think>\n\nHow much the adapter can hold.<|im_end|>")
     assert learned(plain) == "How much the adapter can hold.<|im_end|>"
     (reasoned,) = encoder.encode(Row((ONE.turns[0], Turn("assistant", "Blue.", reasoning="It is the sea."))))
     assert learned(reasoned) == "It is the sea.\n</think>\n\nBlue.<|im_end|>"
-    prompt = encoder.prompt(ONE.turns[:1])
+    thinking = encoder_of(make_model("r1", marks=["<|user|>", "<|assistant|>"]), template__thinking=True)
+    prompt = thinking.prompt(ONE.turns[:1])
     assert list(reasoned.ids[: len(prompt)]) == prompt
+    assert thinking.decode(prompt, special=True).endswith("<think>\n")
 
 
 def test_a_template_that_reads_contents_as_parts(make_model: Any) -> None:
@@ -177,6 +181,16 @@ def test_a_cut_takes_the_oldest_exchange_first(encoder: Encoder) -> None:
     assert cut.text.count("second") == 30
     assert "Be short." in cut.text
     assert learned(cut) == "Two.<|im_end|>"
+
+
+def test_a_cut_keeps_as_many_exchanges_as_fit(encoder: Encoder) -> None:
+    turns = [Turn("assistant" if place % 2 else "user", f"number {place}") for place in range(200)]
+    row = Row(tuple(turns))
+    (cut,) = encoder.with_cutoff(300).encode(row)
+    first_kept = int(cut.text.split("number ")[1].split("<")[0])
+    longer = Row(row.turns[first_kept - 2 :])
+    assert len(cut.ids) <= 300 < len(encoder.encode(longer)[0].ids)
+    assert learned(cut).count("<|im_end|>") == (200 - first_kept) / 2
 
 
 def test_then_the_start_of_the_question(encoder: Encoder) -> None:

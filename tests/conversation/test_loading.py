@@ -189,6 +189,13 @@ def test_a_stored_truncation_cuts_nothing(make_model: Any) -> None:
     assert len(load(folder).encode(ROW)[0].ids) > 8
 
 
+def test_a_template_that_is_no_text_is_refused(make_model: Any) -> None:
+    folder = make_model(CHATML)
+    (folder / "chat_template.jinja").write_bytes(b"\xff\xfe{{")
+    with pytest.raises(Refusal, match="not UTF-8"):
+        load(folder)
+
+
 def test_padding_that_ends_nothing_is_found(make_model: Any) -> None:
     encoder = load(make_model(CHATML, pad_token="<|im_end|>"))
     assert encoder.pad_id == 0
