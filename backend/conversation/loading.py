@@ -30,6 +30,10 @@ CHOOSE_ANOTHER = message("conversation.choose_another", "Choose one of the regis
 NO_STOP = message(
     "conversation.no_stop", "An answer of the template {name} has no end token, so the model would not learn to stop."
 )
+CLOSED = message(
+    "conversation.closed",
+    "This template writes nothing behind an answer; finetty ends it with {token}, which begins the next turn.",
+)
 STOP_IN_PIECES = message(
     "conversation.stop_in_pieces",
     "The end of an answer, {token}, is no token of this model: it is learned as {count} ordinary tokens.",
@@ -163,6 +167,9 @@ def _encoder(
     """The encoder, with what a trial conversation shows of the template."""
     renderer, written = _understood(renderer)
     end = _end_of_answer(files, renderer, written)
+    if end is None and (closing := _closing(files, renderer)):
+        renderer, end = replace(renderer, closing=closing), closing
+        findings.append(Finding("note", "template.name", CLOSED(token=closing)))
     ends = tuple(dict.fromkeys(text for text in (end, *renderer.ends, *_stop_texts(files)) if text))
     renderer = replace(renderer, ends=ends, folds_system=_folds_system(renderer))
     end_ids = _ids(files, end) if end else []
@@ -231,6 +238,17 @@ def _end_of_answer(files: ModelTokenizer, renderer: Renderer, written: str) -> s
         begin, end = encoding.offsets[0]
         return tail.strip()[begin:end]
     return None
+
+
+def _closing(files: ModelTokenizer, renderer: Renderer) -> str | None:
+    """The stop token that the next turn begins with, for a template that writes none behind an answer (GLM's)."""
+    turns = (Turn("user", _QUESTION), Turn("assistant", _ANSWER), Turn("user", _SYSTEM))
+    try:
+        written = renderer.whole(Row(turns))
+    except RowProblem:
+        return None
+    tail = written[written.rfind(_ANSWER) + len(_ANSWER) :]
+    return next((text for text in _stop_texts(files) if tail.startswith(text)), None)
 
 
 def _stop_texts(files: ModelTokenizer) -> list[str]:

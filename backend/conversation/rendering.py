@@ -50,6 +50,8 @@ class Renderer:
     template: ChatTemplate
     special: Mapping[str, str]
     ends: tuple[str, ...] = ()
+    closing: str = ""
+    """Ends the last answer where the template itself writes nothing behind it: what its next turn would begin with."""
     thinking: bool | None = None
     """None: as the row, with its reasoning if it brings any."""
     folds_system: bool = False
@@ -172,9 +174,11 @@ class Renderer:
         }
         variables |= {name: thinks for name in THINKING_NAMES if name in template.variables}
         try:
-            return template.render(variables)
+            text = template.render(variables)
         except TemplateProblem as problem:
             raise RowProblem(REFUSED(reason=str(problem).rstrip("."))) from None
+        answered = not ask and turns and turns[-1].role == "assistant" and not turns[-1].tool_calls
+        return text + self.closing if answered else text
 
     def _folded(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         if not self.folds_system or len(turns) < 2 or turns[0].role != "system":

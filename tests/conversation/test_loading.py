@@ -155,6 +155,19 @@ def test_an_answer_without_an_end_is_a_warning(make_model: Any) -> None:
     assert "would not learn to stop" in said(load(make_model(endless)))
 
 
+def test_an_answer_that_the_next_turn_ends(make_model: Any) -> None:
+    glm = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    encoder = load(make_model(glm, marks=["<|user|>", "<|assistant|>"], eos_token="<|user|>"))
+    turns = (*ROW.turns, Turn("user", "And?"), Turn("assistant", "No."))
+    (sequence,) = encoder.encode(Row(turns))
+    learned = [piece for piece, trained in zip(sequence.pieces, sequence.trained, strict=True) if trained]
+    assert "".join(learned) == "Hi.<|user|>No.<|user|>"
+    assert "ends it with <|user|>" in said(encoder)
+
+
 def test_an_end_that_is_no_token_is_a_warning(tiny_model: Path) -> None:
     assert "no token of this model" in said(load(tiny_model, template__name="gemma"))
 
