@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from finetty.tui.actions import bindings
 from finetty.tui.language import _
 from finetty.tui.machine_words import machine_details
 from finetty.tui.screens.base import TranslatedScreen
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.backend.machine.facts import MachineFacts
@@ -31,9 +31,9 @@ class Check(TranslatedScreen[None]):
         self.machine: MachineFacts | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static(Content.styled(_("This machine"), "bold $accent"), id="title")
+        yield Prose(Content.styled(_("This machine"), "bold $accent"), id="title")
         with VerticalScroll(id="details"):
-            yield Static(self._details())
+            yield Prose(self._details())
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -47,7 +47,7 @@ class Check(TranslatedScreen[None]):
 
     def _show(self, machine: MachineFacts) -> None:
         self.machine = machine
-        self.query_one("#details Static", Static).update(self._details())
+        self.query_one("#details Static", Prose).say(self._details())
 
     def _details(self) -> Content:
         if self.machine is None:

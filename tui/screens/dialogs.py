@@ -12,13 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe import Recipe, dump_recipe
 from finetty.tui.actions import PLACES, actions, key_name
 from finetty.tui.language import _, translate
 from finetty.tui.screens.base import TranslatedDialog
+from finetty.tui.widgets.prose import Prose
 
 CANNOT_SAVE = message("wizard.cannot_save", "The recipe cannot be written to {path}: {reason}.")
 
@@ -37,9 +38,9 @@ class Question(TranslatedDialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = Content(self.titled)
-            yield Static(self.text, markup=False)
+            yield Prose(self.text)
             keys = Content.assemble(("y", "bold $text-accent"), f" {self.yes}   ", ("Esc", "bold $text-accent"), " ")
-            yield Static(Content.assemble(keys, _("Not yet")), classes="keys")
+            yield Prose(Content.assemble(keys, _("Not yet")), classes="keys")
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -67,8 +68,8 @@ class Help(TranslatedDialog[None]):
         with VerticalScroll(classes="dialog") as box:
             box.border_title = Content(title or _("Help"))
             if parts:
-                yield Static(Content("\n").join([*parts, Content("")]))
-            yield Static(Content("\n").join(self._keys()))
+                yield Prose(Content("\n").join([*parts, Content("")]))
+            yield Prose(Content("\n").join(self._keys()))
 
     def _keys(self) -> list[Content]:
         known = {binding.binding.action for binding in self.below.active_bindings.values()}
@@ -94,8 +95,8 @@ class SaveRecipe(TranslatedDialog[Path]):
         with Vertical(classes="dialog") as box:
             box.border_title = Content(_("Save the recipe"))
             yield Input(self.name_typed, id="recipe-name", compact=True, select_on_focus=False)
-            yield Static("", id="saying", markup=False)
-            yield Static(_("Enter saves; Esc leaves it."), classes="keys", markup=False)
+            yield Prose("", id="saying")
+            yield Prose(_("Enter saves; Esc leaves it."), classes="keys")
 
     @on(Input.Changed)
     def _remember(self, event: Input.Changed) -> None:
@@ -121,7 +122,7 @@ class SaveRecipe(TranslatedDialog[Path]):
             self.dismiss(path)
 
     def _say(self, text: str) -> None:
-        self.query_one("#saying", Static).update(text)
+        self.query_one("#saying", Prose).say(text)
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:

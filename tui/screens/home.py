@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from finetty.tui.actions import bindings
 from finetty.tui.language import _, mark
 from finetty.tui.screens.base import TranslatedScreen
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.backend.machine.facts import MachineFacts
@@ -89,15 +89,14 @@ class Home(TranslatedScreen[None]):
     at = 0
 
     def compose(self) -> ComposeResult:
-        yield Static(
+        yield Prose(
             Content.assemble(("finetty", "bold $accent"), "  ", (_("fine-tune in the terminal"), "$muted")), id="title"
         )
-        yield Static(
+        yield Prose(
             _("Teach a language model your own way of answering: guided, predicted, and explained step by step."),
             id="about",
-            markup=False,
         )
-        yield Static(self._machine_line(), id="machine", markup=False)
+        yield Prose(self._machine_line(), id="machine")
         yield Menu(self.at)
         yield KeyBar()
 
@@ -114,7 +113,7 @@ class Home(TranslatedScreen[None]):
 
     def _show_machine(self, facts: MachineFacts) -> None:
         self.machine = facts
-        self.query_one("#machine", Static).update(self._machine_line())
+        self.query_one("#machine", Prose).say(self._machine_line())
 
     def _machine_line(self) -> str:
         if self.machine is None:

@@ -11,7 +11,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from finetty.backend.planning.plan import Choice, Plan
 from finetty.backend.recipe import Recipe
@@ -22,6 +21,7 @@ from finetty.tui.language import _, mark, plural, translate
 from finetty.tui.screens.steps import Step
 from finetty.tui.text import size, visible
 from finetty.tui.widgets.outlook import finding_lines, rows_words, time_words, verdict_words
+from finetty.tui.widgets.prose import Prose
 
 
 class Start(Widget, can_focus=True):
@@ -68,7 +68,7 @@ class ReviewStep(Step):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="review"):
-            yield Static("", id="review-text", markup=False)
+            yield Prose("", id="review-text")
         yield Start()
 
     def first_control(self) -> Widget | None:
@@ -83,7 +83,7 @@ class ReviewStep(Step):
         if plan is not None and plan.choices:
             parts.append(_heading(_("Chosen for you, and why")))
             parts += [choice_line(choice) for choice in plan.choices]
-        self.query_one("#review-text", Static).update(Content("\n").join(parts))
+        self.query_one("#review-text", Prose).say(Content("\n").join(parts))
         self.query_one(Start).show(len(self.state.errors))
 
 

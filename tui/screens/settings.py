@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from finetty.backend.recipe import options
 from finetty.tui.actions import bindings
@@ -22,6 +22,7 @@ from finetty.tui.widgets.field import Answered, Confirmed, Field, Typed, control
 from finetty.tui.widgets.keybar import KeyBar
 from finetty.tui.widgets.meaning import Meaning
 from finetty.tui.widgets.outlook import Outlook
+from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.tui.screens.wizard import Wizard
@@ -45,7 +46,7 @@ class Settings(TranslatedScreen[None]):
         self.filtered = ""
 
     def compose(self) -> ComposeResult:
-        yield Static(
+        yield Prose(
             Content.assemble((_("Settings"), "bold $accent"), "  ", (_("every option of the run"), "$muted")),
             id="settings-title",
         )
@@ -53,7 +54,7 @@ class Settings(TranslatedScreen[None]):
         with Horizontal(id="body"):
             with VerticalScroll(id="settings", can_focus=False):
                 for section, names in groupby(options(), key=lambda name: name.split(".")[0]):
-                    yield Static(_(SECTIONS[section]), classes="heading", markup=False)
+                    yield Prose(_(SECTIONS[section]), classes="heading")
                     for name in names:
                         yield field_for(options()[name], self.wizard.state.draft.text(name))
             yield Outlook()

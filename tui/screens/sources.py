@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option as Line
 
 from finetty.tui.language import _, mark, plural, translate
@@ -20,6 +20,7 @@ from finetty.tui.text import count, short_count, size, visible
 from finetty.tui.widgets.field import Confirmed, Entry, Field, Typed
 from finetty.tui.widgets.outlook import finding_lines
 from finetty.tui.widgets.paths import PathSuggester, is_data, is_folder
+from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.backend.conversation import Row
@@ -45,12 +46,12 @@ class ModelStep(Step):
             "model.path", self.state.draft.text("model.path"), hint=_("a folder, or a name"), suggester=suggester
         )
         yield Field("model.path", path)
-        yield Static("", id="model-facts", markup=False)
-        yield Static(_("On this machine"), classes="heading", markup=False)
+        yield Prose("", id="model-facts")
+        yield Prose(_("On this machine"), classes="heading")
         if self.models:
             yield OptionList(*self._lines(), id="models", markup=False)
         else:
-            yield Static(_("No models yet: type the path of a folder, or a name on the Hub."), markup=False)
+            yield Prose(_("No models yet: type the path of a folder, or a name on the Hub."))
 
     def _lines(self) -> list[Line]:
         from finetty.backend.models import name_says
@@ -82,14 +83,15 @@ class ModelStep(Step):
     def show(self) -> None:
         field = self.query_one(Field)
         field.show(self.state.draft.text("model.path"))
-        self.query_one("#model-facts", Static).update(self._facts())
+        self.query_one("#model-facts", Prose).say(self._facts())
 
     def _facts(self) -> Content:
         read = self.state.known.model
         if self.state.draft.recipe.model.path and read.key[0] != self.state.draft.recipe.model.path:
             return Content.styled(_("reading …"), "$muted")
         found = [Content.assemble(("✓ ", "$text-success"), visible(model_words(read.facts)))] if read.facts else []
-        return Content("\n").join([*found, *finding_lines(self.state.findings_for("model.path"))])
+        faults = self.state.findings_for("model.path") if self.state.draft.recipe.model.path else ()
+        return Content("\n").join([*found, *finding_lines(faults)])
 
 
 def model_words(facts: ModelFacts) -> str:
@@ -111,12 +113,12 @@ class DataStep(Step):
     def compose(self) -> ComposeResult:
         for index, path in enumerate([*self.state.draft.data_files[: self.shown_files], ""]):
             yield self._file_field(index, path)
-        yield Static("", id="data-facts", markup=False)
+        yield Prose("", id="data-facts")
         yield self.field("dataset.validation")
         yield self.field("dataset.train_on")
-        yield Static(_("First row"), classes="heading", id="first-row-heading", markup=False)
+        yield Prose(_("First row"), classes="heading", id="first-row-heading")
         with VerticalScroll(can_focus=False):
-            yield Static("", id="first-row", markup=False)
+            yield Prose("", id="first-row")
 
     def _file_field(self, index: int, path: str) -> Field:
         hint = _("rows.jsonl") if index == 0 else _("none")
@@ -133,15 +135,16 @@ class DataStep(Step):
         for field in self.query(Field):
             if field.option != "dataset.train":
                 show_field(field, self.state)
-        self.query_one("#data-facts", Static).update(self._facts())
-        self.query_one("#first-row", Static).update(self._first_row())
+        self.query_one("#data-facts", Prose).say(self._facts())
+        self.query_one("#first-row", Prose).say(self._first_row())
 
     def _facts(self) -> Content:
         if self.state.reading:
             return Content.styled(_("reading …"), "$muted")
         rows = self.state.known.data.rows.rows
         found = [rows_read(rows)] if rows is not None else []
-        return Content("\n").join([*found, *finding_lines(self.state.findings_for("dataset.train"))])
+        faults = self.state.findings_for("dataset.train") if self.state.draft.data_files else ()
+        return Content("\n").join([*found, *finding_lines(faults)])
 
     def _first_row(self) -> Content:
         rows = self.state.known.data.rows.rows

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
 
 from finetty.backend.messages import Finding
 from finetty.backend.recipe import options
@@ -20,6 +19,7 @@ from finetty.tui.screens.state import State
 from finetty.tui.text import size
 from finetty.tui.widgets.cards import Cards
 from finetty.tui.widgets.field import Field, field_for
+from finetty.tui.widgets.prose import Prose
 
 
 class Step(Vertical):
@@ -83,9 +83,9 @@ class MethodStep(Step):
     fields = ("method.name", "precision.quantization", "precision.compute", "method.rank", "method.alpha")
 
     def compose(self) -> ComposeResult:
-        yield Static(_("What is trained"), classes="heading", markup=False)
+        yield Prose(_("What is trained"), classes="heading")
         yield Cards("method.name", self.methods, str(self.state.draft.value("method.name")))
-        yield Static(_("How precisely"), classes="heading", markup=False)
+        yield Prose(_("How precisely"), classes="heading")
         yield self.field("precision.quantization")
         yield self.field("precision.compute")
         with VerticalScroll(id="of-method", can_focus=False):
@@ -94,7 +94,7 @@ class MethodStep(Step):
     def _of_method(self) -> Iterable[Widget]:
         chosen = self.state.draft.recipe.method.name
         if self.of_method[chosen]:
-            yield Static(_("How it learns"), classes="heading", markup=False)
+            yield Prose(_("How it learns"), classes="heading")
         for option in (*self.of_method[chosen], "training.epochs", "training.learning_rate"):
             yield self.field(option)
 
@@ -131,17 +131,17 @@ class AccelerationStep(Step):
     fields = ("acceleration.attention", "acceleration.unsloth", "acceleration.liger")
 
     def compose(self) -> ComposeResult:
-        yield Static(_("Faster, or in less memory"), classes="heading", markup=False)
+        yield Prose(_("Faster, or in less memory"), classes="heading")
         for option in self.fields:
             yield self.field(option)
         yield self.field("acceleration.fallback")
-        yield Static(_("On this machine"), classes="heading", markup=False)
+        yield Prose(_("On this machine"), classes="heading")
         with VerticalScroll(can_focus=False):
-            yield Static("", id="libraries", markup=False)
+            yield Prose("", id="libraries")
 
     def show(self) -> None:
         super().show()
-        self.query_one("#libraries", Static).update(Content("\n").join(self._libraries()))
+        self.query_one("#libraries", Prose).say(Content("\n").join(self._libraries()))
 
     def _libraries(self) -> list[Content]:
         machine = self.state.known.machine

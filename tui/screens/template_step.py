@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from finetty.tui.actions import bindings
 from finetty.tui.language import _, mark, translate
@@ -17,6 +16,7 @@ from finetty.tui.screens.state import State
 from finetty.tui.screens.steps import Step
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.preview import LONGEST_SHOWN, drawn, pieces
+from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.backend.conversation import Encoded, Encoder
@@ -38,9 +38,9 @@ class TemplateStep(Step):
     def compose(self) -> ComposeResult:
         for option in self.fields:
             yield self.field(option)
-        yield Static("", id="row-heading", classes="heading", markup=False)
+        yield Prose("", id="row-heading", classes="heading")
         with VerticalScroll(id="row"):
-            yield Static("", id="row-text", markup=False)
+            yield Prose("", id="row-text")
 
     def show(self) -> None:
         super().show()
@@ -61,8 +61,8 @@ class TemplateStep(Step):
 
     def _show_row(self) -> None:
         heading, text = self._row()
-        self.query_one("#row-heading", Static).update(heading)
-        self.query_one("#row-text", Static).update(text)
+        self.query_one("#row-heading", Prose).say(heading)
+        self.query_one("#row-text", Prose).say(text)
 
     def _row(self) -> tuple[str, Content]:
         read = self.state.known.data

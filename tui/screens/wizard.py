@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widgets import OptionList
 from textual.worker import get_current_worker
 
-from finetty.backend.messages import Refusal
+from finetty.backend.messages import Finding, Refusal
 from finetty.backend.recipe import Recipe, dump_recipe, options
 from finetty.tui.actions import bindings
 from finetty.tui.draft import Draft
@@ -118,14 +118,14 @@ class Wizard(TranslatedScreen[None]):
             await place.remove_children()
             step = ModelStep(self.state, self.models) if name == "model" else STEP_CLASSES[name](self.state)
             await place.mount(step)
-        self.at = name
-        self.seen.add(name)
-        self.set_class(not step.wide_meaning, "-own-room")
-        self.draw()
-        wanted = self.query(f"#{control_id(option)}") if option else None
-        control = wanted.first() if wanted else step.first_control()
-        if control is not None:
-            control.focus()
+            self.at = name
+            self.seen.add(name)
+            self.set_class(not step.wide_meaning, "-own-room")
+            wanted = self.query(f"#{control_id(option)}") if option else None
+            control = wanted.first() if wanted else step.first_control()
+            if control is not None:
+                control.focus()
+            self.draw()
 
     async def action_next(self) -> None:
         held = blocking(self.state, self.at)
@@ -270,9 +270,7 @@ class Wizard(TranslatedScreen[None]):
         """Everything that depends on answers, facts or the plan."""
         state = self.state
         self.query_one(Stepper).show(self._step_states(), ORDER.index(self.at))
-        said_by_step = {"model": "model.path", "data": "dataset.train"}.get(self.at)
-        beside = [found for found in state.findings if found.option != said_by_step]
-        self.query_one(Outlook).show(state.plan, beside, reading=state.reading)
+        self.query_one(Outlook).show(state.plan, self._findings_beside(), reading=state.reading)
         if steps := self.query(Step):
             steps.first().show()
         self._explain()
@@ -280,8 +278,20 @@ class Wizard(TranslatedScreen[None]):
             if screen is not self and screen.is_mounted and hasattr(screen, "draw"):
                 screen.draw()
 
+    def _findings_beside(self) -> list[Finding]:
+        """What the panel says: not what the step says itself, nor that an answer is missing before it was asked for."""
+        if self.at == "review":
+            return []
+        said_by_step = {"model": "model.path", "data": "dataset.train"}.get(self.at)
+        return [found for found in self.state.findings if found.option != said_by_step and not self._too_early(found)]
+
+    def _too_early(self, found: Finding) -> bool:
+        draft = self.state.draft
+        unanswered = {"model.path": not draft.recipe.model.path, "dataset.train": not draft.data_files}
+        return unanswered.get(found.option or "", False) and step_of(found.option) not in self.seen - {self.at}
+
     def _step_states(self) -> list[StepState]:
-        faulty = {step_of(found.option) for found in self.state.errors}
+        faulty = {step_of(found.option) for found in self.state.errors if not self._too_early(found)}
         known = {
             "model": self.state.known.model.facts is not None,
             "data": self.state.known.data.facts is not None,

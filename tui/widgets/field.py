@@ -12,11 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.suggester import Suggester
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from finetty.backend.recipe import Option
 from finetty.tui.guide import label, word
 from finetty.tui.language import _, mark
+from finetty.tui.widgets.prose import Prose
 
 
 class Answered(Message):
@@ -152,16 +153,16 @@ class Field(Horizontal):
         super().__init__(classes="field")
         self.option, self.control = option, control
         self.named = label(option) if named is None else named
-        self._note = Static("", classes="note", markup=False)
+        self._note = Prose("", classes="note")
 
     def compose(self) -> ComposeResult:
-        yield Static(_(self.named), classes="name", markup=False)
+        yield Prose(_(self.named), classes="name")
         yield self.control
         yield self._note
 
     def note(self, text: str, *, fault: bool = False) -> None:
         """What plan() made of it, or what is wrong with it."""
-        self._note.update(text)
+        self._note.say(text)
         self._note.set_class(fault, "-fault")
 
     def show(self, text: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from finetty.tui.guide import Explanation
 from finetty.tui.language import _
+from finetty.tui.widgets.prose import Prose
 
 
 class Meaning(VerticalScroll, can_focus=False):
@@ -20,14 +20,18 @@ class Meaning(VerticalScroll, can_focus=False):
     Meaning > Static { width: 1fr; height: auto; }
     """
 
+    titled = ""
+
     def compose(self) -> ComposeResult:
-        yield Static("", id="meaning", markup=False)
+        yield Prose("", id="meaning")
 
     def show(self, title: str, parts: list[Content]) -> None:
-        self.border_title = Content(title)
-        for place in self.query("#meaning").results(Static):
-            place.update(Content("\n").join(parts))
-        self.scroll_home(animate=False)
+        if title != self.titled:
+            self.titled = title
+            self.border_title = Content(title)
+        for place in self.query("#meaning").results(Prose):
+            if place.say(Content("\n").join(parts)):
+                self.scroll_home(animate=False)
 
 
 def explained(text: Explanation) -> list[Content]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from finetty.backend.messages import Finding
 from finetty.backend.planning.plan import Memory, Plan
@@ -15,6 +14,7 @@ from finetty.tui.guide import word
 from finetty.tui.language import _, plural, translate
 from finetty.tui.reading import Fault
 from finetty.tui.text import count, duration, short_count, size, visible
+from finetty.tui.widgets.prose import Prose
 
 FILLS = "█▓▒░"
 COLOURS = ("$accent", "$primary", "$success", "$warning", "$secondary")
@@ -35,7 +35,7 @@ class Outlook(VerticalScroll, can_focus=False):
     reading = False
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="outlook", markup=False)
+        yield Prose("", id="outlook")
 
     def show(self, plan: Plan | None, findings: Sequence[Finding], *, reading: bool) -> None:
         self.plan, self.findings, self.reading = plan, findings, reading
@@ -54,8 +54,8 @@ class Outlook(VerticalScroll, can_focus=False):
         if plan:
             parts.append(cost_lines(plan))
             parts.append(legend_lines(plan.memory))
-        for place in self.query("#outlook").results(Static):
-            place.update(Content("\n").join(part for part in parts if part.plain))
+        for place in self.query("#outlook").results(Prose):
+            place.say(Content("\n").join(part for part in parts if part.plain))
 
 
 def memory_lines(memory: Memory, width: int) -> Content:
@@ -164,7 +164,7 @@ def rows_words(plan: Plan) -> str:
     """How many rows train and how many are held out."""
     if plan.train_rows is None:
         return ""
-    return _("{train} rows train, {held} are held out").format(
+    return _("{train} rows, {held} held out").format(
         train=count(plan.train_rows), held=count(plan.validation_rows or 0)
     )
 
