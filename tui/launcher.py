@@ -26,6 +26,7 @@ WITHOUT_SCREEN = ("--plain", "--help", "-h", "--version")
 OPTIONS_WITH_VALUE = ("--lang", "--runs-dir")
 
 _LEAVE = (
+    "\x18"  # ends the sequence that a killed process left half-written
     "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"  # the mouse
     "\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[?2026l"  # paste, focus, resize, synchronized output
     "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"  # keyboard, wrap, alternate screen, cursor, colours

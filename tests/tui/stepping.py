@@ -39,6 +39,7 @@ def train(run: Run) -> str:
         run.write_status(step=step)
         time.sleep(0.01)
         if any(command.name == "stop-and-save" for command in inbox.take()):
+            run.write_status(state="saving")
             time.sleep(float(os.environ.get("SAVING", 0)))
             state = "stopped"
             break
@@ -56,7 +57,7 @@ def main() -> None:
     sys.modules["finetty.backend.training"] = stepping  # type: ignore[assignment]
     import finetty.backend
 
-    finetty.backend.training = stepping  # type: ignore[assignment,attr-defined]
+    finetty.backend.training = stepping  # type: ignore[assignment]
     sys.argv[1:] = arguments
     from finetty.tui.run import main as run_main
 

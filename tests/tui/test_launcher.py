@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.e2e.terminal import Terminal
 
 from finetty.tui.launcher import wants_screen
-
-
-def harness() -> Any:
-    path = Path(__file__).parent.parent / "e2e" / "terminal.py"
-    spec = importlib.util.spec_from_file_location("finetty_test_terminal", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-Terminal = harness().Terminal
 
 
 @pytest.mark.parametrize(
@@ -60,7 +46,7 @@ def test_the_holder_imports_next_to_nothing() -> None:
     assert not {"asyncio", "json", "rich", "socket", "subprocess", "textual", "typer"} & set(found)
 
 
-def held(*children: str) -> Any:
+def held(*children: str) -> Terminal:
     """A holder on a terminal whose children are these scripts; `order(...)` in one asks for the next."""
     script = f"""
 import os, sys
@@ -74,7 +60,7 @@ def order(**values):
 def screen():
     import tty
     tty.setraw(0)
-    sys.stdout.write("\\x1b[?1049h\\x1b[?1000h\\x1b[?1003h\\x1b[?1006h\\x1b[?2004h\\x1b[?25l on the screen")
+    sys.stdout.write("\\x1b[?1049h\\x1b[?1000h\\x1b[?1003h\\x1b[?1006h\\x1b[?2004h\\x1b[?25l on the screen\\x1b[38;2;1")
     sys.stdout.flush()
 '''
 def child(code):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -10,29 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.e2e.terminal import Terminal
 
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import Recipe
 from finetty.backend.runs import EventReader, Run, runs_root
 
-HERE = Path(__file__).parent
-STEPPING = str(HERE / "stepping.py")
-
-
-def harness() -> Any:
-    path = HERE.parent / "e2e" / "terminal.py"
-    spec = importlib.util.spec_from_file_location("finetty_test_terminal", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-Terminal = harness().Terminal
+STEPPING = str(Path(__file__).with_name("stepping.py"))
 
 
 @pytest.fixture
@@ -50,7 +35,7 @@ def plain(run: Run, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment})
 
 
-def on_terminal(run: Run, **environment: str) -> Any:
+def on_terminal(run: Run, **environment: str) -> Terminal:
     return Terminal([sys.executable, STEPPING, "--hold", str(run.path)], env=environment)
 
 
@@ -105,7 +90,7 @@ class TestPlain:
         process = plain(run, SAVING="60")
         wait_until(lambda: is_running(run))
         process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not list(run.commands_path.iterdir()))
+        wait_until(lambda: run.status().state == "saving")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGTERM
