@@ -1,10 +1,10 @@
 """What a model learns from: files of rows, their formats, the split, and the report on them."""
 
 from finetty.backend.dataset.facts import DataFacts, Refused
-from finetty.backend.dataset.preview import preview_row, shown_row
 from finetty.backend.dataset.reading import Rows, read_rows, read_validation
 from finetty.backend.dataset.report import data_facts, data_report
 from finetty.backend.dataset.splitting import split_rows
+from finetty.backend.dataset.tokens import preview, preview_row
 
 __all__ = [
     "DataFacts",
@@ -12,9 +12,9 @@ __all__ = [
     "Rows",
     "data_facts",
     "data_report",
+    "preview",
     "preview_row",
     "read_rows",
     "read_validation",
-    "shown_row",
     "split_rows",
 ]

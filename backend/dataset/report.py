@@ -10,7 +10,6 @@ from finetty.backend.conversation.encoder import Encoder
 from finetty.backend.conversation.rows import Row
 from finetty.backend.dataset.facts import DataFacts, Refused
 from finetty.backend.dataset.reading import Refusals, Rows
-from finetty.backend.recipe import Recipe
 
 HISTOGRAM_BINS = 20
 
@@ -46,9 +45,8 @@ def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
     )
 
 
-def data_report(rows: Rows, facts: DataFacts, recipe: Recipe | None = None) -> dict[str, Any]:
+def data_report(rows: Rows, facts: DataFacts, cutoff: int | None = None) -> dict[str, Any]:
     """The report as JSON: rows, what was refused with file and line, lengths and tokens, what a cutoff cuts."""
-    cutoff = recipe.dataset.cutoff if recipe and isinstance(recipe.dataset.cutoff, int) else None
     return {
         "rows": {"read": rows.read, "used": facts.rows, "refused": facts.refused, "duplicates": facts.duplicates},
         "refused": [_refused(kind) for kind in (*rows.refused, *facts.left_out)],

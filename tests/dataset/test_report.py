@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from finetty.backend.conversation import Encoder, load_encoder
-from finetty.backend.dataset import data_facts, data_report, preview_row
+from finetty.backend.dataset import data_facts, data_report, preview
 from finetty.backend.dataset.report import histogram
 from finetty.backend.messages import Refusal
-from finetty.backend.recipe import Recipe, with_values
+from finetty.backend.recipe import Recipe
 
 ROWS: list[Any] = [
     {"messages": [{"role": "user", "content": "Sea?"}, {"role": "assistant", "content": "Blue."}]},
@@ -64,8 +64,7 @@ def test_rows_that_the_template_cannot_write_are_refused_with_their_line(read: A
 
 def test_the_report(read: Any, encoder: Encoder) -> None:
     rows = read([*ROWS, WITH_TOOLS])
-    recipe = with_values(Recipe(), {"dataset.cutoff": 32})
-    report = data_report(rows, data_facts(rows, encoder), recipe)
+    report = data_report(rows, data_facts(rows, encoder), 32)
     assert report["rows"] == {"read": 6, "used": 3, "refused": 2, "duplicates": 1}
     assert [(kind["line"], kind["count"]) for kind in report["refused"]] == [(5, 1), (6, 1)]
     assert all(kind["reason"] and kind["path"].endswith("rows.jsonl") for kind in report["refused"])
@@ -88,7 +87,7 @@ def test_the_histogram_covers_every_length() -> None:
 
 def test_the_preview_is_what_is_trained(read: Any, encoder: Encoder) -> None:
     rows = read(ROWS)
-    shown = preview_row(encoder, rows, 2)
+    shown = preview(rows.rows, 2, encoder)
     (sequence,) = encoder.encode(rows.rows[1])
     assert shown["line"] == 2
     assert [token["id"] for token in shown["tokens"]] == list(sequence.ids)
@@ -100,17 +99,17 @@ def test_the_preview_is_what_is_trained(read: Any, encoder: Encoder) -> None:
 
 
 def test_the_preview_says_why_a_row_cannot_be_used(read: Any, encoder: Encoder) -> None:
-    shown = preview_row(encoder, read([*ROWS, WITH_TOOLS]), 4)
+    shown = preview(read([*ROWS, WITH_TOOLS]).rows, 4, encoder)
     assert shown["tokens"] == []
     assert "tools" in shown["problem"]
 
 
 def test_the_preview_shows_a_cut(read: Any, encoder: Encoder) -> None:
     long = [{"prompt": "why " * 100, "completion": "so"}, {"prompt": "a", "completion": "b"}]
-    assert preview_row(encoder.with_cutoff(40), read(long), 1)["cut"]
+    assert preview(read(long).rows, 1, encoder.with_cutoff(40))["cut"]
 
 
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_there_is_no_such_row(read: Any, encoder: Encoder, number: int) -> None:
     with pytest.raises(Refusal, match="from 1 to 3"):
-        preview_row(encoder, read(ROWS), number)
+        preview(read(ROWS).rows, number, encoder)
