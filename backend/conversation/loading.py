@@ -22,7 +22,8 @@ FOR_FAMILY = message(
 )
 FOR_MARKS = message("conversation.for_marks", "the model brings no template, but it knows this one's special tokens")
 PLAIN = message("conversation.plain", "the model brings no template; this one is plain text, which any model can read")
-OWN_NAME = "the model's own"
+OWN_NAME = "own"
+NO_OWN = message("conversation.no_own", "The model brings no template of its own.")
 
 BROKEN_TEMPLATE = message("conversation.broken_template", "The model's own template cannot be used: {reason}.")
 LOSES_TEXT = message("conversation.loses_text", "it does not write what the user or the assistant says")
@@ -51,6 +52,7 @@ UNKNOWN_MARKS = message(
 ANOTHER_THAN_OWN = message(
     "conversation.another_than_own", "The model was tuned with its own template, and {name} is another."
 )
+TAKE_AUTO_INSTEAD = message("conversation.take_auto_instead", "Take template auto, or one of the registry.")
 TAKE_AUTO = message("conversation.take_auto", "Take template auto, unless you mean it.")
 PAD_ENDS = message(
     "conversation.pad_ends",
@@ -78,6 +80,8 @@ def load_encoder(folder: Path, recipe: Recipe, *, cutoff: int | None = None) -> 
     name = recipe.template.name
     if name in ("auto", OWN_NAME) and files.chat_templates:
         encoder = _own(files, recipe)
+    elif name == OWN_NAME:
+        raise Refusal(NO_OWN(), TAKE_AUTO_INSTEAD(), option="template.name")
     elif name == "auto":
         template, reason = _for_base_model(files)
         encoder = _from_registry(files, recipe, template, reason)

@@ -18,7 +18,7 @@ from finetty.backend.conversation.sandbox import ChatTemplate, TemplateProblem
 from finetty.backend.messages import Message, message
 
 REFUSED = message("conversation.row_refused", "The template refuses this row: {reason}.")
-NO_TOOLS = message("conversation.no_tools", "The row uses tools, and the template {name} cannot write them.")
+NO_TOOLS = message("conversation.no_tools", "The row uses tools, and the template ({name}) cannot write them.")
 NO_ANSWER = message("conversation.no_answer", "The row has no answer to learn.")
 
 TrainOn = Literal["assistant", "all", "last"]

@@ -88,11 +88,12 @@ def _lengths(lengths: Sequence[int], cutoff: int | None) -> dict[str, Any]:
 
 
 def histogram(lengths: Sequence[int], bins: int = HISTOGRAM_BINS) -> list[dict[str, int]]:
-    """Equal bins over the lengths: `from` and `to` in tokens, both included, and how many sequences are in each."""
-    width = max(1, -(-max(lengths) // bins))
-    counts = Counter((length - 1) // width for length in lengths)
+    """Equal bins from the shortest length: `from` and `to` in tokens, both included, and how many are in each."""
+    shortest, longest = min(lengths), max(lengths)
+    width = -(-(longest - shortest + 1) // bins)
+    counts = Counter((length - shortest) // width for length in lengths)
     return [
-        {"from": place * width + 1, "to": (place + 1) * width, "count": counts[place]}
+        {"from": shortest + place * width, "to": shortest + (place + 1) * width - 1, "count": counts[place]}
         for place in range(max(counts) + 1)
     ]
 

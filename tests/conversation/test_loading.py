@@ -36,6 +36,12 @@ def test_auto_takes_the_models_own(tiny_model: Path) -> None:
     assert encoder.pad_id == 0
 
 
+def test_own_is_auto_said_outright(tiny_model: Path, make_model: Any) -> None:
+    assert load(tiny_model).name == load(tiny_model, template__name="own").name == "own"
+    with pytest.raises(Refusal, match="no template of its own"):
+        load(make_model(), template__name="own")
+
+
 def test_another_one_than_the_models_own_is_a_warning(tiny_model: Path) -> None:
     encoder = load(tiny_model, template__name="vicuna")
     assert encoder.name == "vicuna"

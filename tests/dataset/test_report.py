@@ -78,11 +78,11 @@ def test_the_report(read: Any, encoder: Encoder) -> None:
 
 
 def test_the_histogram_covers_every_length() -> None:
-    bins = histogram([1, 20, 21, 400])
-    assert [(bin_["from"], bin_["to"]) for bin_ in bins][:2] == [(1, 20), (21, 40)]
-    assert bins[-1]["to"] == 400
+    bins = histogram([21, 40, 41, 420])
+    assert [(bin_["from"], bin_["to"]) for bin_ in bins][:2] == [(21, 40), (41, 60)]
+    assert bins[-1]["to"] == 420
     assert [bin_["count"] for bin_ in bins if bin_["count"]] == [2, 1, 1]
-    assert histogram([5])[0]["from"] == 1
+    assert histogram([5, 5]) == [{"from": 5, "to": 5, "count": 2}]
 
 
 def test_the_preview_is_what_is_trained(read: Any, encoder: Encoder) -> None:
