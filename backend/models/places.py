@@ -12,6 +12,7 @@ from finetty.backend.messages import Refusal, message
 STRANGE_NAME = message("models.strange_name", "{path} is neither a folder here nor a name that the Hub can have.")
 NAME_SHAPE = message("models.name_shape", "A name on the Hub looks like Qwen/Qwen3-0.6B.")
 
+DEMO_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROOF = "finetty.json"
 """Written last into a folder of finetty's cache; a folder without it is not whole."""
 

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from finetty.backend.messages import Message, Refusal, message
-from finetty.backend.models import demo_model
-from finetty.backend.models.places import check_name, hub_cache, is_folder_name, locate
+from finetty.backend.models.places import DEMO_MODEL, check_name, hub_cache, is_folder_name, locate
 
 NO_SUCH_FOLDER = message("models.no_such_folder", "There is no folder {path}.")
 OFFLINE = message("models.offline", "The model {path} is not on this machine, and {host} cannot be reached.")
@@ -34,7 +33,6 @@ PROGRESS = message("models.progress", "{done:,} of {size:,} bytes")
 FAILED = message("models.failed", "The download of {path} failed: {reason}.")
 TRY_AGAIN = message("models.try_again", "Try again: what has come already is kept.")
 
-DEMO_MODEL = demo_model.NAME
 SECONDS_TO_CONNECT = 4.0
 WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*", "NOTICE*")
 UNWANTED = ("original/*", "onnx/*", "*/*")
@@ -55,6 +53,8 @@ def fetch(path: str, revision: str | None = None, report: Report | None = None) 
     check_name(path)
     tell = report or _silent
     if path == DEMO_MODEL and revision is None and not hub_reachable():
+        from finetty.backend.models import demo_model
+
         return demo_model.prepare(tell)
     if not hub_reachable():
         raise Refusal(OFFLINE(path=path, host=_host()), BRING_IT(), option="model.path")
