@@ -201,7 +201,9 @@ def _say_death(number: int, orders: list[dict[str, Any]]) -> int:
     cause = signal.Signals(number).name if number in set(signal.Signals) else str(number)
     run = next((order["run"] for order in reversed(orders) if order["do"] == "training"), None)
     if number in (signal.SIGINT, signal.SIGTERM):
-        sentence = _("finetty was ended by {cause} at once, without saving.")
+        sentence = (
+            _("finetty was ended by {cause} at once, without saving.") if run else _("finetty was ended by {cause}.")
+        )
     elif number == signal.SIGKILL:
         sentence = _("finetty's process was killed by {cause}; a machine that runs out of memory does that.")
     else:

@@ -25,6 +25,7 @@ from finetty.backend.runs.console import trim_console
 from finetty.tui.follow import Follower, last_line
 from finetty.tui.holder import Holder
 from finetty.tui.language import _, translate
+from finetty.tui.plain import finding_lines
 from finetty.tui.processes import leave_terminal, point
 
 EXIT_CODES = {"finished": 0, "stopped": 130}
@@ -180,12 +181,15 @@ class TrainingProcess:
 
     def _detach(self, *, screen_failed: bool) -> None:
         """Go on without a terminal, and give the shell its prompt back."""
+        from finetty.backend.machine.session import threats
+
         leave_terminal(self.run.console_path)
         lines = [_("The screen failed; {path} says why.").format(path=self.run.console_path)] if screen_failed else []
         lines += [
             _("The run goes on without this terminal."),
             _("watch it:  finetty attach {run}").format(run=self.run.id),
             _("stop it:   finetty stop {run}").format(run=self.run.id),
+            *finding_lines(threats()),
         ]
         holder = Holder.ours()
         if not holder or not holder.tell("detach", run=self.run.id, text="\n".join(lines)):
