@@ -1,1 +1,1 @@
-"""What the project's own work needs: installing, catalogues, screenshots, the README's tables. Not part of the package."""
+"""What the project's own work needs: installing, catalogues, screenshots, the READMEs' tables. Not in the package."""
