@@ -10,9 +10,10 @@ from typing import Any
 
 from finetty.backend.machine import accelerators, host
 from finetty.backend.machine.gpus import Cards, cards
+from finetty.backend.machine.session import threats
 from finetty.backend.machine.torch_builds import decide, problem
 from finetty.backend.machine.torch_here import installed_torch
-from finetty.backend.messages import Message, message
+from finetty.backend.messages import Finding, Level, Message, message
 
 TORCH_MISSING = message("doctor.torch_missing", "torch is not installed, and nothing can be trained without it.")
 TORCH_WRONG = message("doctor.torch_wrong", "The card cannot be used: {problem}.")
@@ -26,12 +27,6 @@ NOT_WRITABLE = message("doctor.not_writable", "Runs cannot be written to {folder
 MOVE_RUNS = message("doctor.move_runs", "Choose another folder with --runs-dir or FINETTY_RUNS.")
 LITTLE_DISK = message("doctor.little_disk", "Only {free:.1f} GiB are free in {folder}.")
 FREE_DISK = message("doctor.free_disk", "Free some space, or move the runs with --runs-dir.")
-KILLED_AT_LOGOUT = message(
-    "doctor.killed_at_logout", "This machine ends every process of a user who logs out (KillUserProcesses=yes)."
-)
-LINGER = message("doctor.linger", "Run: loginctl enable-linger, and start finetty in tmux or with systemd-run --user.")
-SLURM = message("doctor.slurm", "This is a Slurm step: what runs in it ends with it.")
-SLURM_FIX = message("doctor.slurm_fix", "Submit the run as a batch job: finetty slurm RECIPE.")
 NO_LIBRARY = message("doctor.no_library", "{name} cannot be used: {reason}.")
 
 GIB = 1 << 30
@@ -45,9 +40,9 @@ def doctor(runs_root: Path) -> dict[str, Any]:
     """
     found = cards()
     libraries = accelerators.prove()
-    problems = [*_torch_problems(found), *_card_problems(found), *_place_problems(runs_root), *_session_problems()]
+    problems = [*_torch_problems(found), *_card_problems(found), *_place_problems(runs_root), *threats()]
     problems += [
-        _problem(
+        _finding(
             "note", NO_LIBRARY(name=one.name, reason=one.reason), OTHER_TORCH(command=one.fix) if one.fix else None
         )
         for one in libraries.values()
@@ -60,7 +55,7 @@ def doctor(runs_root: Path) -> dict[str, Any]:
         "torch": {**asdict(installed_torch()), "python": sys.version.split()[0]},
         "accelerators": {name: asdict(one) for name, one in libraries.items()},
         "runs": {"folder": str(runs_root), "free": host.disk_free(runs_root)},
-        "problems": problems,
+        "problems": [problem.to_json() for problem in problems],
     }
 
 
@@ -75,65 +70,38 @@ def _host() -> dict[str, Any]:
     }
 
 
-def _torch_problems(found: Cards) -> list[dict[str, Any]]:
+def _torch_problems(found: Cards) -> list[Finding]:
     torch = installed_torch()
     capabilities = [gpu.capability for gpu in found.gpus if gpu.capability is not None]
     decision = decide(found.driver, capabilities)
     command = OTHER_TORCH(command=" ".join([sys.executable, "-m pip install", *decision.build.pip_arguments]))
     if torch.version is None:
-        return [_problem("error", TORCH_MISSING(), command)]
+        return [_finding("error", TORCH_MISSING(), command)]
     if not capabilities or found.driver is None:
         return []
     wrong = problem(found.driver, max(capabilities), torch.cuda)
     if wrong is None:
         return []
     fix = command if decision.build.cuda is not None else UPDATE_DRIVER(driver=found.driver)
-    return [_problem("error", TORCH_WRONG(problem=wrong), fix)]
+    return [_finding("error", TORCH_WRONG(problem=wrong), fix)]
 
 
-def _card_problems(found: Cards) -> list[dict[str, Any]]:
-    return [] if found.gpus else [_problem("note", NO_CARD(reason=found.reason), NO_CARD_FIX())]
+def _card_problems(found: Cards) -> list[Finding]:
+    return [] if found.gpus else [_finding("note", NO_CARD(reason=found.reason), NO_CARD_FIX())]
 
 
-def _place_problems(runs_root: Path) -> list[dict[str, Any]]:
+def _place_problems(runs_root: Path) -> list[Finding]:
     existing = next((place for place in (runs_root, *runs_root.parents) if place.exists()), runs_root)
     if not os.access(existing, os.W_OK):
-        return [_problem("error", NOT_WRITABLE(folder=runs_root), MOVE_RUNS())]
+        return [_finding("error", NOT_WRITABLE(folder=runs_root), MOVE_RUNS())]
     free = host.disk_free(runs_root)
     if free < LITTLE:
-        return [_problem("warning", LITTLE_DISK(free=free / GIB, folder=runs_root), FREE_DISK())]
+        return [_finding("warning", LITTLE_DISK(free=free / GIB, folder=runs_root), FREE_DISK())]
     return []
 
 
-def _session_problems() -> list[dict[str, Any]]:
-    """What ends a run when its terminal goes, although finetty does not."""
-    if "SLURM_JOB_ID" in os.environ:
-        return [_problem("warning", SLURM(), SLURM_FIX())]
-    return [_problem("warning", KILLED_AT_LOGOUT(), LINGER())] if _kills_at_logout() else []
-
-
-def _kills_at_logout() -> bool:
-    places = [Path("/etc/systemd/logind.conf"), *sorted(Path("/etc/systemd/logind.conf.d").glob("*.conf"))]
-    says = "no"
-    for place in places:
-        try:
-            lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            key, _, value = line.partition("=")
-            if key.strip() == "KillUserProcesses":
-                says = value.strip().lower()
-    return says in {"yes", "true", "1", "on"}
-
-
-def _problem(level: str, said: Message, fix: Message | None) -> dict[str, Any]:
-    return {
-        "level": level,
-        "message": said.text,
-        "fix": fix.text if fix else None,
-        "said": {"message": said.to_json(), "fix": fix.to_json() if fix else None},
-    }
+def _finding(level: Level, said: Message, fix: Message | None) -> Finding:
+    return Finding(level, None, said, fix)
 
 
 def _shown(version: tuple[int, int] | None) -> str | None:
