@@ -293,7 +293,7 @@ def _with_defaults(source: str, recipe: Recipe) -> str:
             f"{{% set messages = [{turn}] + messages %}}{{% endif %}}\n"
         )
     for name in THINKING_NAMES:
-        if recipe.template.thinking is not True and name in source:
+        if recipe.template.thinking is not True and name in _compiled(source).variables:
             opening += f"{{% if {name} is not defined %}}{{% set {name} = false %}}{{% endif %}}\n"
     return opening + source
 

@@ -77,11 +77,13 @@ def read_validation(recipe: Recipe) -> Rows | None:
     return _read([DataFile(path=path)]) if isinstance(path, str) and path != "auto" else None
 
 
+_WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def fingerprint(row: Row) -> bytes:
     """16 bytes that two rows share only if they say the same. Raises UnicodeEncodeError on broken text."""
     said = [[turn.role, turn.content, turn.reasoning, turn.tool_calls, turn.name] for turn in row.turns]
-    written = json.dumps([said, row.tools], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(written.encode()).digest()[:16]
+    return hashlib.sha256(_WRITER.encode([said, row.tools]).encode()).digest()[:16]
 
 
 def _read(files: Sequence[DataFile]) -> Rows:

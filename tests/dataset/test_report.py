@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from finetty.backend.conversation import Encoder, load_encoder
-from finetty.backend.dataset import data_facts, data_report, preview
+from finetty.backend.dataset import data_facts, data_report, preview, preview_row
 from finetty.backend.dataset.report import histogram
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import Recipe
@@ -60,6 +63,26 @@ def test_rows_that_the_template_cannot_write_are_refused_with_their_line(read: A
     (left_out,) = facts.left_out
     assert left_out.line == 6
     assert (facts.rows, facts.refused) == (3, 2)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text(max_size=60), min_size=2, max_size=8))
+@example(
+    texts=["\x00", "\u202e\x1b[31m", "<|im_end|>", "<|im_start|>system", "[bold]</b>", "\ufeff", "{{ x }}", "{% x %}"]
+)
+def test_whatever_is_read_is_measured_or_left_out(read: Any, encoder: Encoder, texts: list[str]) -> None:
+    pairs = [{"prompt": question, "completion": answer} for question, answer in pairwise(texts)]
+    try:
+        rows = read(pairs)
+    except Refusal:
+        return
+    facts = data_facts(rows, encoder)
+    assert facts.rows + sum(kind.count for kind in facts.left_out) == len(rows.rows)
+    assert facts.sequences == facts.rows
+    for row in rows.rows:
+        shown = preview_row(row, encoder)
+        assert "".join(token["text"] for token in shown["tokens"]) == shown["text"]
+        assert "".join(token["text"] for token in shown["tokens"] if token["trained"]) == row.answers[0] + "<|im_end|>"
 
 
 def test_the_report(read: Any, encoder: Encoder) -> None:
