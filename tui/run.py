@@ -76,7 +76,8 @@ class TrainingProcess:
     def run_dashboard(self) -> int:
         """Train beside the dashboard; returns the exit code once the run is over and the terminal has been left."""
         self._begin()
-        if holder := Holder.ours():
+        holder = Holder.ours()
+        if holder:
             holder.tell("training", run=self.run.id)
         trainer = threading.Thread(target=self._train, name="trainer")
         trainer.start()
@@ -88,6 +89,8 @@ class TrainingProcess:
             trainer.join()
             return self._exit_code()
         trainer.join()
+        if outcome == "mend" and holder and holder.tell("wizard", draft=str(self.run.recipe_path)):
+            return 0
         self._close()
         return self._exit_code()
 

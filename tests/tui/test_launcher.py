@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,3 +168,49 @@ def test_a_command_that_prints_needs_no_holder(tmp_path: Path) -> None:
     with Terminal(["finetty", "runs", "--json", "--runs-dir", str(tmp_path / "runs")]) as terminal:
         assert terminal.exit_code() == 0
         assert json.loads(terminal.screen()) == []
+
+
+class TestTheAppBeforeARun:
+    """There is nothing to keep alive before a run has begun: no process stays behind."""
+
+    def test_a_hang_up_ends_it(self, tmp_path: Path) -> None:
+        terminal, child = self.opened(tmp_path)
+        terminal.hang_up()
+        wait_until(lambda: not is_there(child) and terminal.has_ended())
+
+    def test_the_death_of_the_holder_ends_it(self, tmp_path: Path) -> None:
+        terminal, child = self.opened(tmp_path)
+        os.kill(terminal.pid, signal.SIGKILL)
+        wait_until(lambda: not is_there(child))
+        terminal.close()
+
+    def test_a_stop_signal_and_its_end_do_not_disturb_it(self, tmp_path: Path) -> None:
+        terminal, child = self.opened(tmp_path)
+        os.kill(child, signal.SIGTSTP)
+        os.kill(child, signal.SIGCONT)
+        terminal.resize(100, 30)
+        terminal.press("ctrl+q")
+        terminal.wait_for("Leave finetty?")
+        terminal.close()
+
+    def opened(self, folder: Path) -> tuple[Terminal, int]:
+        env = {"FINETTY_RUNS": str(folder / "runs"), "XDG_STATE_HOME": str(folder), "FINETTY_LANG": "en"}
+        terminal = Terminal(["finetty"], env=env)
+        terminal.wait_for("Watch a run")
+        (child,) = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
+        return terminal, int(child)
+
+
+def is_there(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, f"it never came to that in {seconds} s"
+        time.sleep(0.02)
