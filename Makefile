@@ -8,13 +8,13 @@ BIN := .venv/bin
 install: .venv/.installed
 
 # On a machine with a card, tools/install.py takes the torch build that its driver and card can run.
-.venv/.installed: pyproject.toml constraints.txt tools/install.py tools/torch_build.py
+.venv/.installed: pyproject.toml constraints.txt tools/install.py tools/torch_build.py backend/machine/torch_builds.py
 	@test -n "$(PYTHON)" || { echo "finetty needs Python 3.11 or newer; install it and run make again." >&2; exit 2; }
 	$(PYTHON) tools/install.py
 	@touch $@
 
 .venv/.developed: .venv/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint .venv/constraints.txt --editable '.[dev]'
 	@touch $@
 
 # The demo's model is fetched while installing, so that the tests need no network.
