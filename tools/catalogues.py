@@ -1,4 +1,4 @@
-"""Update and compile the translations: `python tools/catalogues.py`, or with --check to see whether they are current.
+"""Update and compile the translations: `python -m tools.catalogues`, or with --check to see whether they are current.
 
 The sources are `_("…")`, `mark("…")` and `plural("…", "…", n)` of the screens, `message(id, "…")` and
 `option(default, "…")` of the backend.
@@ -48,7 +48,7 @@ def updated(language: str) -> Catalog:
     catalogue.update(sources(), no_fuzzy_matching=True)
     catalogue.obsolete.clear()
     catalogue.fuzzy = False
-    catalogue.header_comment = f"# finetty in {catalogue.locale_identifier}; update with tools/catalogues.py."
+    catalogue.header_comment = f"# finetty in {catalogue.locale_identifier}; update with `python -m tools.catalogues`."
     return catalogue
 
 
@@ -73,10 +73,10 @@ def mo_bytes(catalogue: Catalog) -> bytes:
 
 def missing(catalogue: Catalog) -> list[str]:
     """Texts without a translation."""
-    return [str(entry.id) for entry in catalogue if entry.id and not all(_parts(entry.string))]
+    return [str(entry.id) for entry in catalogue if entry.id and not all(parts(entry.string))]
 
 
-def _parts(text: object) -> tuple[object, ...]:
+def parts(text: object) -> tuple[object, ...]:
     return tuple(text) if isinstance(text, tuple | list) else (text,)
 
 
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
         path, written = po_path(language), po_bytes(catalogue)
         if "--check" in arguments:
             current = path.exists() and path.read_bytes() == written
-            print(f"{language}: {'current' if current else 'run python tools/catalogues.py'}")
+            print(f"{language}: {'current' if current else 'run python -m tools.catalogues'}")
             failed |= not current
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
