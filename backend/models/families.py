@@ -32,11 +32,13 @@ class Weight:
 
 @dataclass(frozen=True)
 class Family:
-    """A decoder's traits. A bias is True, False, or the key of config.json that says so (absent: False)."""
+    """A decoder's traits. A bias is True, False, or the key of config.json that says so (absent: False, but for
+    the keys in `biased`)."""
 
     qkv_bias: bool | str = False
     output_bias: bool | str = False
     mlp_bias: bool | str = False
+    biased: tuple[str, ...] = ()
     query_key_norm: Literal["no", "head", "whole"] = "no"
     norms: int = 2
     fused_qkv: bool = False
@@ -89,10 +91,12 @@ FAMILIES: Mapping[str, Family] = {
     "olmo2": _OLMO2,
     "olmo3": _OLMO2,
     "granite": _LLAMA,
-    "glm": Family(qkv_bias="attention_bias", fused_gate_up=True),
-    "glm4": Family(qkv_bias="attention_bias", fused_gate_up=True, norms=4),
+    "glm": Family(qkv_bias="attention_bias", biased=("attention_bias",), fused_gate_up=True),
+    "glm4": Family(qkv_bias="attention_bias", biased=("attention_bias",), fused_gate_up=True, norms=4),
     "hunyuan_v1_dense": _QWEN3,
-    "seed_oss": Family(qkv_bias="attention_bias", output_bias="attention_out_bias", mlp_bias="mlp_bias"),
+    "seed_oss": Family(
+        qkv_bias="attention_bias", output_bias="attention_out_bias", mlp_bias="mlp_bias", biased=("attention_bias",)
+    ),
     "exaone4": Family(query_key_norm="head"),
 }
 
@@ -173,7 +177,7 @@ def _irregular(configuration: Configuration) -> bool:
 
 def _attention(configuration: Configuration, family: Family, sizes: Sizes) -> Iterator[Weight]:
     queries, keys = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
-    bias = _says(configuration, family.qkv_bias)
+    bias = _says(configuration, family, family.qkv_bias)
     if family.fused_qkv:
         yield from _linear("self_attn.qkv_proj", sizes.hidden, queries + 2 * keys, bias, sizes.layers)
     else:
@@ -181,7 +185,7 @@ def _attention(configuration: Configuration, family: Family, sizes: Sizes) -> It
         yield from _linear("self_attn.k_proj", sizes.hidden, keys, bias, sizes.layers)
         yield from _linear("self_attn.v_proj", sizes.hidden, keys, bias, sizes.layers)
     yield from _linear(
-        "self_attn.o_proj", queries, sizes.hidden, _says(configuration, family.output_bias), sizes.layers
+        "self_attn.o_proj", queries, sizes.hidden, _says(configuration, family, family.output_bias), sizes.layers
     )
     if family.query_key_norm != "no":
         whole = family.query_key_norm == "whole"
@@ -193,7 +197,7 @@ def _feed_forward(configuration: Configuration, family: Family, sizes: Sizes) ->
     if family.experts_key is not None:
         yield from _experts(configuration, family.experts_key, sizes)
         return
-    bias = _says(configuration, family.mlp_bias)
+    bias = _says(configuration, family, family.mlp_bias)
     if family.fused_gate_up:
         yield from _linear("mlp.gate_up_proj", sizes.hidden, 2 * sizes.intermediate, bias, sizes.layers)
     else:
@@ -217,5 +221,5 @@ def _linear(name: str, inputs: int, outputs: int, bias: bool, count: int) -> Ite
         yield Weight(f"model.layers.{{}}.{name}.bias", (outputs,), count)
 
 
-def _says(configuration: Configuration, bias: bool | str) -> bool:
-    return configuration.flag(bias, False) if isinstance(bias, str) else bias
+def _says(configuration: Configuration, family: Family, bias: bool | str) -> bool:
+    return configuration.flag(bias, bias in family.biased) if isinstance(bias, str) else bias

@@ -146,7 +146,7 @@ _START = r"(?<![a-z])"
 _PATTERNS: Mapping[str, str] = {
     "Base": rf"{_START}(base|pretrain(ed)?|pt){_END}",
     "Chat": rf"chat{_END}",
-    "Instruct": rf"{_START}(instruct(ion)?|it|sft){_END}|instruct\b",
+    "Instruct": rf"{_START}(instruct(ion)?|sft){_END}|(?<![a-z0-9])it(?![a-z0-9])",
     "Distill": r"distill?(ed)?",
     "Math": r"math",
     "Coder": rf"{_START}code|(?<!en)(?<!de)coder{_END}|starcoder|devstral",
