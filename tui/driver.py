@@ -7,10 +7,10 @@ sees that it came back without a result.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from typing import Any
@@ -178,12 +178,19 @@ class TerminalDriver(LinuxDriver):
 
 
 def _own_description() -> int:
-    """A descriptor of the terminal whose flags nobody shares: a flag set on standard output is set in the shell too."""
-    for descriptor in (0, 1, 2):
-        try:
-            name = os.ttyname(descriptor)
-            return os.open(name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
-    assert sys.__stderr__ is not None
-    return os.dup(sys.__stderr__.fileno())
+    """A descriptor of the terminal whose flags nobody shares: a flag set on standard output is set in the shell too.
+
+    After `su` the terminal's own name belongs to somebody else, and /dev/tty leads to it all the same.
+    """
+    flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    for name in (_name_of_input(), "/dev/tty"):
+        with contextlib.suppress(OSError):
+            return os.open(name, flags)
+    return os.dup(0)
+
+
+def _name_of_input() -> str:
+    try:
+        return os.ttyname(0)
+    except OSError:
+        return "/dev/tty"

@@ -19,14 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from finetty.backend.messages import Refusal
-from finetty.backend.runs import LIVE_STATES, Run, send_command
+from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.runs import EventLog, Run, send_command
 from finetty.backend.runs.console import trim_console
 from finetty.tui.follow import Follower, last_line
 from finetty.tui.holder import Holder
 from finetty.tui.language import _, translate
 from finetty.tui.plain import finding_lines
 from finetty.tui.processes import leave_terminal, point
+
+BROKE = message("run.broke", "Training could not begin: {kind}: {reason}")
+SEE_CONSOLE = message("run.see_console", "The whole account is in {path}.")
 
 EXIT_CODES = {"finished": 0, "stopped": 130}
 EXIT_FAILED, EXIT_REFUSED = 1, 2
@@ -117,25 +120,34 @@ class TrainingProcess:
         """Carry out the run; whatever happens, `_over` is set at the end."""
         try:
             with self._hold:
-                _choose_libraries(self.run.plan_document())
-                from finetty.backend import training
-
-                (training.resume if self._resume else training.train)(self.run)
-        except Refusal as refusal:
-            self._refusal = refusal
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            self._note_failure()
+                self._carry_out()
         finally:
             self._over.set()
             if self._signal is not None:
                 self._when_over()
 
-    def _note_failure(self) -> None:
-        """For an error outside of the trainer's own care, such as a torch that cannot be imported."""
+    def _carry_out(self) -> None:
+        try:
+            _choose_libraries(self.run.plan_document())
+            from finetty.backend import training
+
+            (training.resume if self._resume else training.train)(self.run)
+        except Refusal as refusal:
+            self._refusal = refusal
+            self._fail(refusal.said, refusal.fix)
+        except BaseException as error:
+            # The trainer takes care of its own errors; this is one from outside, such as a library that is broken.
+            sys.excepthook(*sys.exc_info())
+            self._fail(BROKE(kind=type(error).__name__, reason=str(error)), SEE_CONSOLE(path=self.run.console_path))
+
+    def _fail(self, said: Message, advice: Message | None) -> None:
         with contextlib.suppress(OSError, Refusal):
-            if self.run.status().state in (*LIVE_STATES, "crashed"):
-                self.run.write_status(state="failed")
+            log = EventLog(self.run)
+            told = {"message": said.to_json(), "advice": advice.to_json() if advice else None}
+            advised = advice.text if advice else None
+            log.append("alert", level="error", code=said.id, message=said.text, advice=advised, said=told)
+            log.append("state", state="failed")
+            self.run.write_status(state="failed")
 
     def _tell(self, follower: Follower) -> None:
         over = False

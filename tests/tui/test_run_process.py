@@ -109,14 +109,17 @@ class TestPlain:
     def test_a_refusal_is_a_sentence_and_exit_code_2(self, run: Run) -> None:
         process = plain(run, STEPPING="refuse")
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (2, "", "There is nothing to step on.\n")
+        assert (process.returncode, err) == (2, "There is nothing to step on.\n")
+        assert out.splitlines()[-1] != f"finished {run.id} finished"
+        assert run.status().state == "failed"
 
     def test_a_trainer_that_breaks_has_failed(self, run: Run) -> None:
         process = plain(run, STEPPING="break")
         out, _err = process.communicate(timeout=60)
         assert process.returncode == 1
         assert out.splitlines()[-1] == f"finished {run.id} failed"
-        assert "the trainer broke" in run.console_path.read_text()
+        assert "error: Training could not begin: RuntimeError: the trainer broke" in out
+        assert "Traceback" in run.console_path.read_text()
 
     def test_a_run_in_use_is_refused_and_left_alone(self, run: Run) -> None:
         with run.lock():
