@@ -266,6 +266,7 @@ SECTIONS: dict[str, str] = {
 WORDS: dict[str, str] = {
     "auto": mark("auto"),
     "none": mark("none"),
+    "own": mark("the model's own"),
     "true": mark("yes"),
     "false": mark("no"),
     "lora": "LoRA",

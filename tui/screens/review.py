@@ -56,7 +56,8 @@ class Start(Widget, can_focus=True):
         if self.errors:
             problem = plural("{count} thing to mend first", "{count} things to mend first", self.errors)
             return Content(f"✗ {problem}: ↵")
-        return Content(f"▶ {_('Start training')}  ↵")
+        words = _("Start training")
+        return Content(f"▶ {words}  ↵")
 
 
 class ReviewStep(Step):
