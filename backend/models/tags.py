@@ -143,21 +143,23 @@ TAGS: Mapping[str, Tag] = {
 
 _END = r"(?![a-z])"
 _START = r"(?<![a-z])"
+_OMNI = r"minicpm-o(?![a-z])"
+"""OpenBMB's short word for omni: text, images and sound."""
 _PATTERNS: Mapping[str, str] = {
     "Base": rf"{_START}(base|pretrain(ed)?|pt){_END}",
     "Chat": rf"chat{_END}",
     "Instruct": rf"{_START}(instruct(ion)?|sft){_END}|(?<![a-z0-9])it(?![a-z0-9])",
     "Distill": r"distill?(ed)?",
-    "Math": r"math",
-    "Coder": rf"{_START}code|(?<!en)(?<!de)coder{_END}|starcoder|devstral",
-    "VL": rf"{_START}(vision|llava|pixtral|paligemma|omni|moondream){_END}|vl{_END}|(?<![a-z])v(?![a-z0-9.])",
+    "Math": r"(?<!after)math",
+    "Coder": rf"{_START}code|(?<!\ben)(?<!\bde)(?<!autoen)coder{_END}|starcoder|devstral",
+    "VL": rf"{_START}(vision|llava|pixtral|paligemma|omni|moondream){_END}|vlm?{_END}|(?<![a-z])v(?![a-z0-9.])|{_OMNI}",
     "Video": r"video",
-    "Audio": rf"audio|{_START}(omni|voxtral){_END}",
+    "Audio": rf"audio|{_START}(omni|voxtral){_END}|{_OMNI}",
     "Int8": rf"{_START}(int-?8|w8a\d+){_END}|8-?bit",
     "Int4": rf"{_START}(int-?4|w4a\d+){_END}|4-?bit",
     "AWQ": rf"{_START}awq{_END}",
     "GPTQ": rf"{_START}gptq{_END}",
-    "MoE": rf"moe{_END}|mixtral|\d+x\d+(\.\d+)?b|{_START}a\d+(\.\d+)?b{_END}|\d+b-\d+e{_END}",
+    "MoE": rf"moe{_END}|mixtral|\d+x\d+(\.\d+)?b|{_START}a\d+(\.\d+)?[bm]{_END}|\d+b-\d+e{_END}",
     "RL": rf"{_START}(rl|rlhf|grpo){_END}",
     "Pure": rf"{_START}pure{_END}",
     "Character": rf"{_START}(character|role-?play){_END}",
@@ -172,8 +174,13 @@ _SAID_ELSEWHERE: Mapping[str, tuple[str, ...]] = {"index-1.9b-base": ("Base", "P
 
 _VERSION = re.compile(r"(?<![a-z0-9])v(\d+(?:\.\d+){0,2})(?![a-z0-9])", re.IGNORECASE)
 _SIZE = re.compile(r"(?<![a-z0-9.x])(\d+(?:\.\d+)?)([bm])(\d*)(?![a-z0-9])")
-_ACTIVE = re.compile(r"(?<![a-z0-9])a(\d+(?:\.\d+)?)b(?![a-z0-9])")
-_EXPERTS = re.compile(r"(\d+)b-\d+e(?![a-z0-9])")
+_ACTIVE = re.compile(r"(?<![a-z0-9])a(\d+(?:\.\d+)?)([bm])(?![a-z0-9])")
+_ACTIVE_AND_ALL = re.compile(r"moe-(\d+(?:\.\d+)?)(b)-(?=\d+(?:\.\d+)?b(?![a-z0-9]))")
+"""OLMoE-1B-7B: the active parameters come first."""
+_EXPERTS = re.compile(r"(\d+)(b)-\d+e(?![a-z0-9])")
+_UNITS = {"b": 10**9, "m": 10**6}
+_DOT = re.compile(r"(?<=\d)_(?=\d)")
+"""What publishers who avoid dots write instead: Qwen-1_8B, v1_5."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +199,9 @@ def tags(name: str) -> tuple[str, ...]:
 
 
 def name_says(name: str) -> NameSays:
-    last = name.rstrip("/").rsplit("/", 1)[-1]
-    lower = last.lower().replace("_", "-")
-    found = _VERSION.search(last.replace("_", "-"))
+    last = _DOT.sub(".", name.rstrip("/").rsplit("/", 1)[-1]).replace("_", "-")
+    lower = last.lower()
+    found = _VERSION.search(last)
     version = f"v{found[1]}" if found else None
     named = set(_SAID_ELSEWHERE.get(lower, ())) | {tag for tag, pattern in _COMPILED.items() if pattern.search(lower)}
     ordered = [version if tag == "version" else tag for tag in TAGS if tag in named or (tag == "version" and version)]
@@ -209,14 +216,15 @@ def tag_named(name: str) -> Tag | None:
 def _parameters(lower: str) -> int | None:
     if _EXPERTS.search(lower):
         return None
-    found = _SIZE.search(lower)
+    first = _ACTIVE_AND_ALL.search(lower)
+    found = _SIZE.search(lower, first.end() if first else 0)
     if found is None:
         return None
     whole, unit, tenths = found.groups()
     number = float(f"{whole}.{tenths}") if tenths and "." not in whole else float(whole)
-    return round(number * (10**9 if unit == "b" else 10**6))
+    return round(number * _UNITS[unit])
 
 
 def _active(lower: str) -> int | None:
-    found = _ACTIVE.search(lower) or _EXPERTS.search(lower)
-    return round(float(found[1]) * 10**9) if found else None
+    found = _ACTIVE.search(lower) or _EXPERTS.search(lower) or _ACTIVE_AND_ALL.search(lower)
+    return round(float(found[1]) * _UNITS[found[2]]) if found else None
