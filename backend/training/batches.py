@@ -45,6 +45,9 @@ class Examples(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         return self._examples[index]
 
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self._examples)
+
 
 def row_order(lengths: Sequence[int], micro_batch: int, seed: int, epoch: int) -> list[int]:
     """The order of one epoch's rows: random, with rows of like length side by side in each micro-batch.

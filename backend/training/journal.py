@@ -29,6 +29,10 @@ class Journal:
         self.log.append("step", step=step, **values)
         self.run.write_status(step=step)
 
+    def note(self, said: Message, **values: Any) -> None:
+        """Something worth knowing that asks for nothing; `values` are its numbers, for whoever draws them."""
+        self.log.append("note", code=said.id, message=said.text, said={"message": said.to_json()}, **values)
+
     def alert(self, level: AlertLevel, said: Message, advice: Message | None = None) -> None:
         """Something a person should know; the event carries English text, and id and values for translation."""
         self.log.append(

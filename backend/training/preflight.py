@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import resource
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import torch
 
 from finetty.backend.conversation import Encoder, Row
 from finetty.backend.messages import Refusal, message
-from finetty.backend.training.batches import longest_batch
+from finetty.backend.training.batches import Example, longest_batch
 from finetty.backend.training.trained import trained_parameters
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ DISK_SHORT = message(
 )
 FREE_DISK = message("training.free_disk", "Free some space, keep fewer checkpoints, or move the runs with --runs-dir.")
 
+SMALL_VOCABULARY = message(
+    "training.small_vocabulary",
+    "The tokenizer writes token {largest} and the model's vocabulary has {size} tokens: they do not belong together.",
+)
+CHECK_TOKENIZER = message("training.check_tokenizer", "Put the tokenizer's files back that came with the model.")
+MEASURED = message("training.measured", "The longest batch took {gib} GiB of memory.")
+
 ROWS_COMPARED = 8
 BYTES_OF_OPTIMIZER = {"adamw": 8, "adamw_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1}
 """For each trained parameter, beside its own four."""
@@ -65,6 +73,14 @@ def check_tokens(folder: Path, encoder: Encoder, rows: Sequence[Row], *, trust_r
             theirs = tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
             if list(sequence.ids) != theirs:
                 raise _other_tokens(sequence.ids, theirs)
+
+
+def check_vocabulary(model: Any, examples: Iterable[Example]) -> None:
+    """Every token id has its row in the embeddings; on a card the error would not name it. Raises Refusal."""
+    size = model.get_input_embeddings().weight.shape[0]
+    largest = max(max(example.ids) for example in examples)
+    if largest >= size:
+        raise Refusal(SMALL_VOCABULARY(largest=largest, size=size), CHECK_TOKENIZER(), option="model.path")
 
 
 def check_disk(folder: Path, parameters: int, optimizer: str, keep: int) -> None:
@@ -86,12 +102,26 @@ def try_longest_batch(trainer: RunTrainer) -> float:
     trainer.current_gradient_accumulation_steps = 1
     with random_states_kept():
         loss = float(trainer.training_step(model, batch, targets))
+    memory = measured_memory()
+    trainer.journal.note(MEASURED(gib=f"{(memory['reserved'] or memory['process']) / 2**30:.2f}"), **memory)
     try:
         _check_loss(loss)
         _check_gradients(model)
     finally:
         model.zero_grad(set_to_none=True)
     return loss
+
+
+def measured_memory() -> dict[str, int]:
+    """Bytes at the peak so far: `allocated` and `reserved` on the card (0 without one), `process` in RAM."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if not torch.cuda.is_available():
+        return {"allocated": 0, "reserved": 0, "process": peak}
+    return {
+        "allocated": torch.cuda.max_memory_allocated(),
+        "reserved": torch.cuda.max_memory_reserved(),
+        "process": peak,
+    }
 
 
 def _check_loss(loss: float) -> None:

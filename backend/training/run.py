@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,18 @@ def _carry_out(run: Run, *, from_checkpoint: bool) -> str:
         try:
             return _to_the_end(journal, from_checkpoint=from_checkpoint)
         except BaseException as error:
-            if not isinstance(error, Refusal):
-                traceback.print_exc()
-            _tell(journal, error)
-            journal.state("failed")
+            cause = error.__cause__ if isinstance(error, Refusal) else error
+            if cause is not None:
+                traceback.print_exception(cause)
+            with suppress(OSError):
+                _tell(journal, error)
+                journal.state("failed")
             if not isinstance(error, Exception):
                 raise
             return "failed"
         finally:
-            journal.log.sync()
+            with suppress(OSError):
+                journal.log.sync()
             journal.log.close()
 
 
@@ -154,6 +158,7 @@ class _Work:
         from finetty.backend.training.trained import trained_parameters
 
         preflight.check_tokens(self.folder, encoder, data.rows, trust_remote_code=self.recipe.model.trust_remote_code)
+        preflight.check_vocabulary(self.model, [*data.train, *data.held_out])
         parameters = sum(one.numel() for one in trained_parameters(self.model).values())
         preflight.check_disk(self.run.path, parameters, self.recipe.training.optimizer, self.recipe.output.keep)
 

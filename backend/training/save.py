@@ -38,7 +38,8 @@ def save_output(
         if recipe.method.name == "lora":
             _save_adapter(model, folder, base, recipe)
         else:
-            model.config.use_cache = use_cache
+            if use_cache is not None:
+                model.config.use_cache = use_cache
             model.to(stored).save_pretrained(folder)
         save_tokenizer(base, folder, encoder)
         _save_generation(base, folder, encoder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from finetty.backend.conversation import load_encoder
+from finetty.backend.dataset import read_rows
 from finetty.backend.messages import Refusal
-from finetty.backend.runs import Run, history
-from finetty.backend.training import resume, train
+from finetty.backend.planning import Memory
+from finetty.backend.planning.plan import Device, MemoryPrediction
+from finetty.backend.runs import EventLog, Run, history
+from finetty.backend.training import checkpoints, out_of_memory, preflight, resume, train
+from finetty.backend.training.trained import trained_parameters
 
 from .conftest import MakeRun
 
@@ -63,8 +68,6 @@ def test_a_run_tells_its_course(make_run: MakeRun) -> None:
 def test_tokens_are_those_of_the_rows(make_run: MakeRun, tiny_model: Path) -> None:
     run = make_run(**{"dataset.validation": 0, "training.epochs": 1.0})
     assert train(run) == "finished", alerts(run)
-    from finetty.backend.dataset import read_rows
-
     recipe = run.recipe()
     encoder = load_encoder(tiny_model, recipe, cutoff=128)
     tokens = sum(len(one.ids) for row in read_rows(recipe).rows for one in encoder.encode(row))
@@ -234,8 +237,6 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_its_checkpoint(make_run
 def test_a_full_disk_while_saving_a_checkpoint_is_told_and_training_goes_on(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetty.backend.training import checkpoints
-
     def full(path: Path, fill: Any) -> None:
         if path.name.startswith("step"):
             raise OSError(28, "No space left on device")
@@ -250,8 +251,6 @@ def test_a_full_disk_while_saving_a_checkpoint_is_told_and_training_goes_on(
 
 
 def test_out_of_memory_says_where_and_what_was_predicted(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    from finetty.backend.training import preflight
-
     def no_memory(_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -259,9 +258,102 @@ def test_out_of_memory_says_where_and_what_was_predicted(make_run: MakeRun, monk
     run = make_run()
     assert train(run) == "failed"
     [alert] = events(run, "alert")
-    assert alert["code"] == "training.out_of_memory"
-    assert "preflight" in alert["message"]
+    assert alert["code"] == "training.out_of_memory.preflight"
+    assert "before step 1" in alert["message"]
     assert "micro_batch" in alert["advice"]
+
+
+def test_out_of_memory_names_what_was_predicted_and_what_was_free() -> None:
+    live = MemoryPrediction(allocated=1, reserved=2, process=3 * 2**30, components={})
+    memory = Memory(live, None, Device("cuda", "card", total=8 * 2**30, free=2**31), "over")
+    message = out_of_memory.said("running", memory)
+    assert message.text == "Memory ran out in training: 3.00 GiB were predicted and 2.00 GiB were free."
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: 8 bytes"), True),
+        (RuntimeError("shape '[2, 3]' is invalid"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_only_out_of_memory_is_called_so(error: Exception, is_memory: bool) -> None:
+    assert out_of_memory.is_out_of_memory(error) is is_memory
+
+
+def test_a_real_failed_allocation_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**55, dtype=torch.uint8)
+    assert out_of_memory.is_out_of_memory(caught.value)
+
+
+def test_a_tokenizer_that_does_not_belong_is_refused(make_run: MakeRun, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(tiny_model, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    for token in tokenizer["added_tokens"]:
+        if token["content"] == "<|im_end|>":
+            token["id"] = 5000
+    tokenizer["model"]["vocab"]["<|im_end|>"] = 5000
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    run = make_run(folder)
+    assert train(run) == "failed"
+    assert any("token 5000" in message for message in alerts(run))
+
+
+def test_held_out_rows_may_be_a_file_of_their_own(make_run: MakeRun, tiny_data: Path) -> None:
+    run = make_run(**FIVE_STEPS, **{"dataset.validation": str(tiny_data)})
+    assert train(run) == "finished", alerts(run)
+    assert list(held_out(run)) == [0, 5]
+
+
+def test_a_gradient_that_should_not_be_there_ends_the_run_before_step_1(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_the_adapter(model: Any) -> dict[str, Any]:
+        return {name: one for name, one in model.named_parameters() if "lora_A" in name}
+
+    monkeypatch.setattr(preflight, "trained_parameters", without_the_adapter)
+    run = make_run()
+    assert train(run) == "failed"
+    assert any("should stay frozen get a gradient" in message for message in alerts(run))
+    assert losses(run) == []
+
+
+def test_a_parameter_without_gradient_ends_the_run_before_step_1(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_an_unused_one(model: Any) -> dict[str, Any]:
+        return {**trained_parameters(model), "unused": torch.nn.Parameter(torch.zeros(1))}
+
+    monkeypatch.setattr(preflight, "trained_parameters", with_an_unused_one)
+    run = make_run()
+    assert train(run) == "failed"
+    assert any("get no gradient, unused among them" in message for message in alerts(run))
+
+
+def test_the_preflight_tells_what_the_longest_batch_took(make_run: MakeRun) -> None:
+    run = make_run(**FIVE_STEPS)
+    assert train(run) == "finished"
+    [note] = events(run, "note")
+    assert note["process"] > 50 * 2**20
+    assert "GiB" in note["message"]
+
+
+def test_a_run_whose_events_cannot_be_written_ends_without_raising(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(log: EventLog, kind: str, **values: Any) -> None:
+        if kind in ("step", "alert"):
+            raise OSError(28, "No space left on device")
+        real(log, kind, **values)
+
+    real = EventLog.append
+    monkeypatch.setattr(EventLog, "append", full)
+    assert train(make_run(**FIVE_STEPS)) == "failed"
 
 
 def test_a_run_that_another_process_holds_is_refused(make_run: MakeRun) -> None:
