@@ -26,7 +26,7 @@ import yaml
 
 from finetty.backend.models.catalogue import FIELDS
 from finetty.backend.models.configuration import Configuration
-from finetty.backend.models.families import decoder_weights, family_of
+from finetty.backend.models.families import FAMILIES, decoder_weights, family_of
 from finetty.backend.models.layout import total
 from finetty.backend.models.tags import NameSays, name_says
 
@@ -570,7 +570,8 @@ def solve(entry: Facts, published: int | None) -> Facts | None:
     buffers = entry["layers"] * (entry.get("head_size") or 0) // 2
     head = entry["vocabulary"] * entry["hidden_size"] if entry.get("vocabulary") else 0
     for values in itertools.product((False, True), repeat=len(flags)):
-        given = {flag: True for flag, value in zip(flags, values, strict=True) if value}
+        usual = FAMILIES[entry["family"]].biased if entry.get("family") in FAMILIES else ()
+        given = {flag: value for flag, value in zip(flags, values, strict=True) if value != (flag in usual)}
         for tied in ties(entry):
             parameters = implied({**entry, "tied_embeddings": tied, "flags": given})
             spare = published - parameters if parameters is not None else -1

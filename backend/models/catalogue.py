@@ -87,7 +87,7 @@ class Entry:
     experts: int | None = None
     expert_size: int | None = None
     flags: Mapping[str, bool] = field(default_factory=dict)
-    """Biases that config.json switches on."""
+    """Biases that its config.json switches on or off, against its family's custom."""
     quantization: str | None = None
     """gptq, awq, fp8, mxfp4, …; None for 16- or 32-bit weights, and where the sources are silent."""
     licence: str | None = None
