@@ -91,7 +91,6 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def allow(self, variables: Mapping[str, Any]) -> int:
         """Begin a rendering; how many characters it may put out."""
-        self._limits.budget = SPARE_CHARACTERS
         self._limits.budget = SPARE_CHARACTERS + 4 * _weight(dict(variables), 1 << 40)
         self._limits.loops, self._limits.deadline = 0, time.monotonic() + SECONDS
         return int(self._limits.budget)
@@ -107,6 +106,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return bool(super().is_safe_attribute(obj, attr, value))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "+" and type(left) is str and type(right) is str:
+            self._check(len(left) + len(right))
+            return left + right
         if operator == "*":
             self._check(_length(left) * _times(right) if _length(left) else _length(right) * _times(left))
         elif operator == "**" and (abs(left) > WIDEST or abs(right) > 16):
@@ -221,9 +223,13 @@ def _weight(value: Any, limit: int) -> int:
         weight += 1
         if isinstance(item, str | bytes):
             weight += len(item)
-        elif isinstance(item, Mapping):
-            waiting.extend(item)
-            waiting.extend(item.values())
+        elif isinstance(item, dict):
+            for key, inner in item.items():
+                weight += len(key) if isinstance(key, str) else 1
+                if type(inner) is str:
+                    weight += len(inner)
+                else:
+                    waiting.append(inner)
         elif isinstance(item, list | tuple | set):
             waiting.extend(item)
     return weight
