@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetty.backend.messages import Finding, Refusal, message
+from finetty.backend.messages import Finding, Message, Refusal, message
 from finetty.backend.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -86,6 +87,19 @@ def data_key(recipe: Recipe, folder: Path | None) -> tuple[Any, ...]:
     return (rows_key(recipe), folder, shape)
 
 
+def fetch_model(recipe: Recipe, report: Callable[[Message], None]) -> Fault | None:
+    """Download the recipe's model; returns why it failed, if it did. Never raises."""
+    try:
+        from finetty.backend.models import fetch
+
+        fetch(recipe.model.path, recipe.model.revision, report)
+    except Refusal as refusal:
+        return as_finding(refusal, "model.path")
+    except Exception as error:
+        return _broken(error, "model.path")
+    return None
+
+
 def read_model(recipe: Recipe) -> ModelRead:
     """A model's facts from its folder. Never raises."""
     key = model_key(recipe)
@@ -150,8 +164,8 @@ def as_finding(refusal: Refusal, option: str) -> Fault:
     return Fault("error", refusal.option or option, refusal.said, refusal.fix, place)
 
 
-def _broken(error: Exception, option: str) -> Finding:
-    return Finding("error", option, BROKEN(problem=f"{type(error).__name__}: {error}"))
+def _broken(error: Exception, option: str) -> Fault:
+    return Fault("error", option, BROKEN(problem=f"{type(error).__name__}: {error}"))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from finetty.backend.models.places import PROOF
+from finetty.backend.models.sources import DOWNLOADING
 from finetty.backend.recipe import Recipe, load_recipe, options, with_values
 from finetty.backend.runs import Run
 from finetty.tui import language
@@ -165,6 +167,43 @@ async def test_a_missing_model_holds_the_step_and_says_why() -> None:
         await pilot.press("enter")
         assert wizard(pilot).at == "model"
         assert "✗" in shown(pilot)
+
+
+async def test_a_model_of_the_hub_is_downloaded_on_enter_and_read(
+    home: Path, answered: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def arrive(path: str, revision: str | None, report: Any) -> Path:
+        report(DOWNLOADING(path=path, size=1))
+        folder = home.parent / "cache" / "finetty" / "models" / path.replace("/", "--")
+        shutil.copytree(home / "Tiny-Llama-Instruct", folder)
+        (folder / PROOF).write_text("{}")
+        return folder
+
+    monkeypatch.setattr("finetty.backend.models.fetch", arrive)
+    app = FinettyApp(start="new")
+    async with app.run_test(size=LARGE) as pilot:
+        await settled(pilot)
+        await paste(pilot, "someone/Tiny")
+        assert "not on this machine" in shown(pilot)
+        assert "↵ downloads it now" in shown(pilot)
+        await pilot.press("enter")
+        while not wizard(pilot).state.known.model.facts:
+            await settled(pilot)
+        assert "LlamaForCausalLM" in shown(pilot)
+        await pilot.press("enter")
+        assert wizard(pilot).at == "data"
+
+
+async def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetty.backend.models.sources.hub_reachable", lambda *_a: False)
+    app = FinettyApp(start="new")
+    async with app.run_test(size=LARGE) as pilot:
+        await settled(pilot)
+        await paste(pilot, "someone/Tiny")
+        await pilot.press("enter")
+        while wizard(pilot).state.fetching is not None:
+            await settled(pilot)
+        assert "cannot be reached" in shown(pilot)
 
 
 async def test_a_broken_line_is_named_with_its_place(home: Path) -> None:

@@ -87,11 +87,14 @@ class ModelStep(Step):
 
     def _facts(self) -> Content:
         read = self.state.known.model
+        if self.state.fetching is not None:
+            return Content.styled(visible(translate(self.state.fetching)), "$text-accent")
         if self.state.draft.recipe.model.path and read.key[0] != self.state.draft.recipe.model.path:
             return Content.styled(_("reading …"), "$muted")
         found = [Content.assemble(("✓ ", "$text-success"), visible(model_words(read.facts)))] if read.facts else []
         faults = self.state.findings_for("model.path") if self.state.draft.recipe.model.path else ()
-        return Content("\n").join([*found, *finding_lines(faults)])
+        hint = [Content.styled(_("↵ downloads it now"), "bold $text-accent")] if self.state.can_fetch else []
+        return Content("\n").join([*found, *finding_lines(faults, fixes=not hint), *hint])
 
 
 def model_words(facts: ModelFacts) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetty.backend.messages import Finding
+from finetty.backend.messages import Finding, Message
 from finetty.backend.planning.plan import Plan
 from finetty.backend.recipe import Recipe, value_of, with_values
 from finetty.tui.draft import Draft, written
@@ -31,6 +31,8 @@ class State:
     plan: Plan | None = None
     reading: bool = False
     """Whether a model or data is being read at this moment."""
+    fetching: Message | None = None
+    """How far the download of the model is, while there is one."""
 
     def replan(self) -> None:
         """plan() again with the latest answers and facts; nothing before the machine is known."""
@@ -74,6 +76,14 @@ class State:
             return None
         value = value_of(self.plan.recipe, option)
         return None if value == "auto" else written(value)
+
+    @property
+    def can_fetch(self) -> bool:
+        """Whether the model is only not here yet."""
+        from finetty.backend.models.folder import NOT_HERE
+
+        fault = self.known.model.fault
+        return fault is not None and fault.message.id == NOT_HERE.id
 
     @property
     def answered(self) -> bool:

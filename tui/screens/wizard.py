@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
@@ -16,12 +18,24 @@ from textual.widgets import OptionList
 from textual.worker import get_current_worker
 
 from finetty.backend.messages import Finding, Refusal
+from finetty.backend.messages import Message as Said
 from finetty.backend.recipe import Recipe, dump_recipe, options
 from finetty.tui.actions import bindings
 from finetty.tui.draft import Draft
 from finetty.tui.guide import STEPS, explanation, label, word
-from finetty.tui.language import _, mark, plural, translate
-from finetty.tui.reading import DataRead, Known, ModelRead, data_key, read_data, read_model, rows_key
+from finetty.tui.language import _, plural, translate
+from finetty.tui.reading import (
+    DataRead,
+    Fault,
+    Known,
+    ModelRead,
+    data_key,
+    fetch_model,
+    model_key,
+    read_data,
+    read_model,
+    rows_key,
+)
 from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.dialogs import Question, SaveRecipe
 from finetty.tui.screens.review import ReviewStep, Start
@@ -45,7 +59,6 @@ STEP_CLASSES: dict[str, type[Step]] = {
     one.step: one for one in (ModelStep, DataStep, MethodStep, TemplateStep, AccelerationStep, ReviewStep)
 }
 ORDER = list(STEP_CLASSES)
-WORKING = mark("reading …")
 
 
 class Wizard(TranslatedScreen[None]):
@@ -75,6 +88,23 @@ class Wizard(TranslatedScreen[None]):
 
         def __init__(self, model: ModelRead | None, data: DataRead | None, *, last: bool) -> None:
             self.model, self.data, self.last = model, data, last
+            super().__init__()
+
+    class Fetching(Message):
+        """How far the download of the model is."""
+
+        def __init__(self, said: Said) -> None:
+            self.said = said
+            super().__init__()
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, type(self))
+
+    class Fetched(Message):
+        """The download for the answer `key` has ended, with what went wrong if something did."""
+
+        def __init__(self, key: tuple[str, str | None], fault: Fault | None) -> None:
+            self.key, self.fault = key, fault
             super().__init__()
 
     def __init__(self, draft: Draft, *, at: str = "model", fault: str | None = None) -> None:
@@ -128,6 +158,9 @@ class Wizard(TranslatedScreen[None]):
             self.draw()
 
     async def action_next(self) -> None:
+        if self.at == "model" and self.state.can_fetch:
+            self.fetch()
+            return
         held = blocking(self.state, self.at)
         empty = {"model": not self.state.draft.recipe.model.path, "data": not self.state.draft.data_files}
         if held is not None:
@@ -213,7 +246,7 @@ class Wizard(TranslatedScreen[None]):
     @on(Looked)
     async def _looked(self, event: Looked) -> None:
         self.models = event.models
-        self.state.known = Known(self.state.known.model, self.state.known.data, event.machine)
+        self.state.known = replace(self.state.known, machine=event.machine)
         self.state.replan()
         focus = self.focused.id if self.focused else None
         if self.at == "model" and event.models:
@@ -247,7 +280,7 @@ class Wizard(TranslatedScreen[None]):
             if worker.is_cancelled:
                 return
             self.post_message(self.Read(model, None, last=False))
-        folder = model.facts.folder if model.facts else None
+        folder = model.facts.folder if model.facts and model.facts.has_tokenizer_json else None
         data = known.data
         if data.key is None or data.key != data_key(recipe, folder):
             usable = data.rows if data.rows.key == rows_key(recipe) else DataRead(None, known.data.rows).rows
@@ -262,6 +295,38 @@ class Wizard(TranslatedScreen[None]):
         if event.last:
             self.state.reading = False
         self.state.replan()
+        self.draw()
+
+    def fetch(self) -> None:
+        """Download the model in a thread of its own, which does not hold up leaving; what has come is kept."""
+        from finetty.backend.models.folder import FETCH_IT
+
+        if self.state.fetching is None:
+            self.state.fetching = FETCH_IT()
+            recipe = self.state.draft.recipe
+            Thread(target=self._fetch, args=(recipe,), daemon=True).start()
+            self.draw()
+
+    def _fetch(self, recipe: Recipe) -> None:
+        fault = fetch_model(recipe, lambda said: self._tell(self.Fetching(said)))
+        self._tell(self.Fetched(model_key(recipe), fault))
+
+    def _tell(self, message: Message) -> None:
+        if self.is_attached:
+            self.post_message(message)
+
+    @on(Fetching)
+    def _fetching(self, event: Fetching) -> None:
+        self.state.fetching = event.said
+        self.draw()
+
+    @on(Fetched)
+    def _fetched(self, event: Fetched) -> None:
+        self.state.fetching = None
+        if event.fault is None:
+            self._read_soon(0, again=True)
+        elif event.key == model_key(self.state.draft.recipe):
+            self.state.known = replace(self.state.known, model=ModelRead(event.key, fault=event.fault))
         self.draw()
 
     # Drawing
