@@ -27,9 +27,10 @@ MEND_TORCH = message(
 def choose_device(draft: Draft) -> None:
     asked = draft.asked.hardware.devices
     names = asked if isinstance(asked, list) else [asked]
+    name = names[0] if names else "auto"
     if len(names) > 1:
         draft.find("error", "hardware.devices", ONE_CARD(count=len(names)), NAME_ONE())
-    name = names[0] if names else "auto"
+        name = "auto"
     if name == "auto":
         _best(draft)
     elif name == "cpu":
