@@ -2,9 +2,9 @@
 
 FOLDER holds these PyPI packages, each unpacked into a folder of its name (`pip download --no-deps`, then unzip):
 llamafactory, llamafactory_old (0.9.3, whose names people still use), xinference, llmfit, litgpt, ms_swift,
-aiconfigurator_core, gpustack and llm_analysis. They carry facts read from the
-models' own config.json files and from the Hub. Only facts are taken, each with its source named in the entry; what is
-not found there stays null.
+aiconfigurator_core, gpustack and llm_analysis; llmfit is under the MIT licence, all others under Apache-2.0.
+They carry facts read from the models' own config.json files and from the Hub. Only facts are taken, each with its
+source named in the entry; what is not found there stays null.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ WITHOUT_REPOSITORY: Facts = {
     "instead": ["deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct", "deepseek-ai/DeepSeek-Coder-V2-Lite-Base"],
     "source": {"names": f"short for two names of {LLAMAFACTORY}"},
 }
+MIRRORS = "unsloth"
+"""Who publishes gated models anew, with their config.json open to everyone."""
 SIZES = (
     "layers",
     "hidden_size",
@@ -55,7 +57,10 @@ SIZES = (
     "head_size",
     "vocabulary",
 )
-LATENT_ATTENTION = {"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm4_moe_lite", "minicpm3"}
+LATENT_ATTENTION = {
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_vl_v2", "glm4_moe_lite", "glm_moe_dsa", "kimi_k2",
+    "kimi_k25", "kimi_k3", "kimi_linear", "kimi_vl", "minicpm3", "youtu", "youtu_vl",
+}  # fmt: skip
 """Families whose heads have several sizes: config.json's head_dim, or the quotient, says nothing there."""
 CLICK_THROUGH = re.compile(r"gemma|llama[234]|health-ai")
 """Licences that the Hub shows with a form to agree to."""
@@ -131,6 +136,7 @@ def build(folder: Path) -> Iterator[Facts]:
     entries = [WITHOUT_REPOSITORY]
     for hub in [*shown, *popular(llmfit, set(shown))]:
         rows = {name: row_of(table, hub) for name, table in tables.items()}
+        rows["mirror"] = row_of(llmfit, f"{MIRRORS}/{hub.rsplit('/', 1)[-1]}")
         entry: Facts = {"hub": None if hub.startswith(NOT_ON_HUB) else hub, "source": {}}
         names(entry, shown.get(hub), rows)
         family(entry, rows)
@@ -275,7 +281,7 @@ def litgpt_table(folder: Path) -> Table:
             "vocabulary": config.padded_vocab_size,
             "experts": config.n_expert or None,
             "expert_size": (config.n_expert and (config.moe_intermediate_size or config.intermediate_size)) or None,
-            "context_length": config.block_size,
+            "context_length": given.get("block_size"),
         }
     return found
 
@@ -381,6 +387,7 @@ def dimensions(entry: Facts, rows: Table) -> None:
         (config, f"{AICONFIGURATOR}: config.json of {entry['hub']}"),
         ({**llmfit, **pinned} if pinned else {}, f"{XINFERENCE}: {rows['xinference'].get('config_source')}"),
         (llmfit, f"{LLMFIT}: config.json of {rows['llmfit'].get('name')}"),
+        (from_llmfit(rows["mirror"]), f"{LLMFIT}: config.json of its mirror {rows['mirror'].get('name')}"),
         (rows["litgpt"], LITGPT),
         (rows["llm_analysis"], LLM_ANALYSIS),
     ]
@@ -394,7 +401,8 @@ def dimensions(entry: Facts, rows: Table) -> None:
         for key in ("layers", "hidden_size", "attention_heads", "vocabulary"):
             if one.get(key) and other.get(key) and one[key] != other[key]:
                 print(f"{entry['hub']}: {key} is {one[key]} or {other[key]}", file=sys.stderr)
-    if entry.get("family") in LATENT_ATTENTION:
+    latent = rows["config"].get("kv_lora_rank") or rows["xinference"].get("architecture_type") == "mla"
+    if latent or entry.get("family") in LATENT_ATTENTION:
         entry["head_size"] = None
     if entry.get("experts"):
         entry["intermediate_size"] = entry["intermediate_size"] if config else None
@@ -454,18 +462,26 @@ def from_pinned(row: Facts) -> Facts:
 
 
 def context(entry: Facts, rows: Table) -> None:
-    read = rows["llmfit"].get("num_hidden_layers") or rows["llmfit"].get("context_length") != 4096
-    choices = (
+    choices = [
         (from_config(rows["config"]).get("context_length"), f"{AICONFIGURATOR}: config.json"),
-        (rows["llmfit"].get("context_length") if read else None, f"{LLMFIT}: config.json"),
+        (written(rows["llmfit"], entry), f"{LLMFIT}: config.json"),
         (rows["litgpt"].get("context_length"), LITGPT),
         (rows["xinference"].get("context_length"), XINFERENCE),
         (rows["llm_analysis"].get("context_length"), LLM_ANALYSIS),
-    )
+    ]
+    if entry.get("family") in FAMILIES:
+        mirror = rows["mirror"]
+        choices.append((written(mirror, entry), f"{LLMFIT}: config.json of its mirror {mirror.get('name')}"))
     for value, source in choices:
         if value:
             entry["context_length"], entry["source"]["context"] = value, source
             return
+
+
+def written(row: Facts, entry: Facts) -> int | None:
+    """llmfit puts 4096 where config.json has no length, so that number counts only where the family always has one."""
+    length: int | None = row.get("context_length")
+    return length if length != 4096 or (row.get("num_hidden_layers") and entry.get("family") in FAMILIES) else None
 
 
 def count(entry: Facts, rows: Table) -> None:
