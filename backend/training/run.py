@@ -16,7 +16,7 @@ from finetty.backend.messages import Refusal, message
 from finetty.backend.planning.plan import Plan
 from finetty.backend.recipe import Recipe
 from finetty.backend.runs import Run
-from finetty.backend.training import checkpoints, out_of_memory
+from finetty.backend.training import checkpoints, out_of_memory, unsloth
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
 from finetty.backend.training.place import model_folder, on_cpu, show_devices
@@ -127,6 +127,8 @@ class _Work:
 
     def carried_out(self, start: Path | None) -> str:
         show_devices(self.recipe, on_cpu=self.on_cpu)
+        if self.recipe.acceleration.unsloth:
+            unsloth.import_first()
         import torch
         from transformers import set_seed
 
@@ -149,9 +151,17 @@ class _Work:
         from finetty.backend.training.load import load_model, stored_dtype
         from finetty.backend.training.methods import prepare
 
-        base = load_model(self.folder, self.recipe, on_cpu=self.on_cpu)
+        fast = self.recipe.acceleration.unsloth
+        base = (
+            unsloth.load_model(self.folder, self.recipe)
+            if fast
+            else load_model(self.folder, self.recipe, on_cpu=self.on_cpu)
+        )
         self.stored, self.use_cache = stored_dtype(base.config), getattr(base.config, "use_cache", None)
-        self.model = prepare(base, self.recipe)
+        if fast and self.recipe.method.name == "lora":
+            self.model = unsloth.with_adapter(base, self.recipe)
+        else:
+            self.model = prepare(base, self.recipe)
 
     def _check(self, encoder: Encoder, data: _Data) -> None:
         from finetty.backend.training import preflight
