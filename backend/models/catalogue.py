@@ -86,7 +86,7 @@ class Entry:
     tied_embeddings: bool | None = None
     experts: int | None = None
     expert_size: int | None = None
-    flags: Mapping[str, bool] = field(default_factory=dict)
+    flags: Mapping[str, bool] = field(default_factory=dict, hash=False)
     """Biases that its config.json switches on or off, against its family's custom."""
     quantization: str | None = None
     """gptq, awq, fp8, mxfp4, …; None for 16- or 32-bit weights, and where the sources are silent."""
@@ -96,7 +96,7 @@ class Entry:
     """LLaMA-Factory's name of the conversation template that it was tuned with."""
     traits: tuple[str, ...] = ()
     """Tags that its configuration gives, whether its name says them or not."""
-    source: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Entry:

@@ -46,6 +46,7 @@ def test_the_catalogue_is_large_enough_and_no_repository_is_in_it_twice() -> Non
     assert len(repositories) >= 800
     assert sum(entry.layers is not None for entry in catalogue()) >= 600
     assert [name for name, times in repositories.items() if times > 1] == []
+    assert len(set(catalogue())) == len(catalogue())
 
 
 def test_every_line_has_known_keys_and_believable_values() -> None:
