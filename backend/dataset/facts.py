@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from finetty.backend.messages import Message
+from finetty.backend.messages import Finding, Message
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class DataFacts:
     template: str = ""
     """The template that the rows were measured with, and why it was taken."""
     template_reason: Message | None = None
+    template_findings: tuple[Finding, ...] = ()
 
     @property
     def sequences(self) -> int:

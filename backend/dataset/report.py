@@ -42,6 +42,7 @@ def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
         left_out=tuple(refusals.kinds()),
         template=encoder.name if encoder is not None else "",
         template_reason=encoder.reason if encoder is not None else None,
+        template_findings=encoder.findings if encoder is not None else (),
     )
 
 

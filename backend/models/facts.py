@@ -65,5 +65,8 @@ class ModelFacts:
     has_weights: bool = False
     has_tokenizer_json: bool = False
     has_chat_template: bool = False
+    needs_own_code: bool | None = None
+    """Whether the installed transformers has no class for it, so that only code in its folder could open it."""
+    brings_code: bool = False
     attention_refuses: tuple[str, ...] = ()
     """Attention kernels that the model's class is known not to support: `sdpa`, `fa2`."""

@@ -14,6 +14,7 @@ from finetty.backend.models.families import Weight, decoder_weights, family_of
 from finetty.backend.models.layout import as_weights, embedding_weights, language_model, parameters_of, total
 from finetty.backend.models.places import check_name, is_folder_name, locate
 from finetty.backend.models.tags import tags
+from finetty.backend.models.transformers_here import known_types, refused_kernels
 from finetty.backend.models.weights import Checkpoint, read_checkpoint
 
 NOT_HERE = message("models.not_here", "The model {path} is not on this machine.")
@@ -49,8 +50,6 @@ OTHER_TASKS = (
     "ForImageClassification",
     "ForCTC",
 )
-REFUSED_ATTENTION = {"gpt_oss": ("sdpa", "fa2")}
-"""Model types whose class in transformers does not support a kernel (its `_supports_*` flags)."""
 
 
 def model_facts(path: str, revision: str | None = None) -> ModelFacts:
@@ -123,7 +122,9 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
         has_weights=checkpoint is not None,
         has_tokenizer_json=(folder / "tokenizer.json").is_file(),
         has_chat_template=_has_chat_template(folder, tokenizer_config),
-        attention_refuses=REFUSED_ATTENTION.get(configuration.text_type, ()),
+        brings_code=isinstance(configuration.whole.get("auto_map"), dict),
+        needs_own_code=_needs_own_code(configuration),
+        attention_refuses=refused_kernels(configuration.model_type),
     )
 
 
@@ -210,6 +211,11 @@ def _experts(configuration: Configuration) -> int:
         if configuration.text.get(key) not in (None, 0):
             return configuration.number(key) or 0
     return 0
+
+
+def _needs_own_code(configuration: Configuration) -> bool | None:
+    """Whether the installed transformers cannot open it by itself; None where that cannot be told."""
+    return configuration.model_type not in known_types() if known_types() else None
 
 
 def _eos(configuration: Configuration, folder: Path) -> tuple[int, ...]:

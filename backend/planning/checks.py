@@ -6,6 +6,7 @@ import difflib
 
 from finetty.backend.memory.trained import unknown_targets
 from finetty.backend.messages import message
+from finetty.backend.models.transformers_here import version
 from finetty.backend.planning.draft import Draft
 from finetty.backend.planning.numbers import training_rows, validation_rows
 
@@ -25,6 +26,13 @@ REMOTE_CODE = message(
     "plan.model.remote_code", "Code that the model's folder brings along will run with your rights on this machine."
 )
 TRUST = message("plan.model.trust", "Only go on if you trust its publisher.")
+UNKNOWN_TYPE = message(
+    "plan.model.unknown_type", "The installed transformers {version} does not know models of type {kind}."
+)
+TAKE_NEWER = message("plan.model.take_newer", "Choose another model, or see whether a newer finetty knows it.")
+TRUST_CODE = message(
+    "plan.model.trust_code", "If you trust its publisher, set model.trust_remote_code: true, which runs its own code."
+)
 TOWERS = message(
     "plan.model.towers", "Of this vision-language model the text part is tuned; its towers stay as they are."
 )
@@ -52,6 +60,8 @@ BASE_FEW = message(
     "plan.data.base_few", "This is a base model, and {rows:,} rows are few to teach it both how and what to answer."
 )
 TAKE_INSTRUCT = message("plan.data.take_instruct", "With under a thousand rows start from its instruct version.")
+REFUSED = message("plan.data.refused", "{count:,} rows cannot be used and are left out.")
+SEE_REFUSED = message("plan.data.see_refused", "`finetty data` names the first of each kind with file and line.")
 CUTOFF_BEYOND = message(
     "plan.data.cutoff_beyond", "A cutoff of {cutoff:,} is more than the {context:,} tokens that the model reads."
 )
@@ -85,7 +95,10 @@ def check_model(draft: Draft) -> None:
         draft.find("error", "model.path", NO_WEIGHTS(), FETCH_WEIGHTS())
     if not model.has_tokenizer_json and not draft.machine.imagined:
         draft.find("error", "model.path", NO_TOKENIZER(), FETCH_TOKENIZER())
-    if asked.trust_remote_code:
+    if model.needs_own_code and not (asked.trust_remote_code and model.brings_code):
+        said = UNKNOWN_TYPE(version=version() or "", kind=model.model_type)
+        draft.find("error", "model.path", said, TRUST_CODE() if model.brings_code else TAKE_NEWER())
+    if asked.trust_remote_code and model.brings_code:
         draft.find("warning", "model.trust_remote_code", REMOTE_CODE(), TRUST())
     if model.vision_language:
         draft.find("note", "model.path", TOWERS())
@@ -117,6 +130,8 @@ def check_goal(draft: Draft) -> None:
         return
     if data.rows < 50:
         draft.find("warning", "dataset.train", FEW_ROWS(rows=data.rows), MORE_ROWS())
+    if data.refused:
+        draft.find("warning", "dataset.train", REFUSED(count=data.refused), SEE_REFUSED())
     share = data.identical_answers / data.rows
     if share >= 0.9 and data.rows > 1:
         draft.find("warning", "dataset.train", SAME_ANSWERS(share=share), CHECK_COLUMNS())

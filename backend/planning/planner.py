@@ -68,6 +68,7 @@ def _choose_reading(draft: Draft) -> None:
             draft.decide("dataset.train", files, RECOGNISED(), shown=", ".join(sorted({file.format for file in files})))
         reasoning = data.reasoning_rows
         draft.choose("template.thinking", bool(reasoning), THINKS(rows=reasoning) if reasoning else THINKS_NOT())
+        draft.findings += data.template_findings
         if data.template and data.template_reason:
             draft.choose("template.name", data.template, data.template_reason)
     if model is not None and model.has_chat_template:

@@ -93,3 +93,19 @@ def test_published_counts(tmp_path: Path, values: str, parameters: int) -> None:
     model_type, *sizes = values.split()
     config = dict(zip(SMALL, map(int, sizes), strict=False))
     assert facts_of(tmp_path, model_type, {**config, "tie_word_embeddings": False}).parameters == parameters
+
+
+def test_attention_kernels_and_known_types_are_those_of_the_classes() -> None:
+    """Read from transformers' source here, asked of its classes there."""
+    import transformers
+
+    from finetty.backend.models.transformers_here import known_types, refused_kernels
+
+    for model_type in FAMILIES:
+        assert model_type in known_types()
+    names = {"llama": "LlamaForCausalLM", "bloom": "BloomForCausalLM", "gpt_oss": "GptOssForCausalLM"}
+    for model_type, name in names.items():
+        found = getattr(transformers, name)
+        assert ("sdpa" in refused_kernels(model_type)) == (not found._supports_sdpa)
+        assert found._supports_flash_attn or "fa2" in refused_kernels(model_type)
+    assert refused_kernels("../../etc/passwd") == ()

@@ -158,3 +158,17 @@ def test_a_full_disk_is_an_error(planned: Planner) -> None:
 def test_an_uneven_batch_says_what_it_becomes(planned: Planner) -> None:
     finding = found(planned("training.batch=10", "training.micro_batch=4"), "training.batch", "warning")
     assert finding.message.values["real"] == 8
+
+
+def test_a_model_that_only_its_own_code_can_open(planned: Planner, small: ModelFacts) -> None:
+    odd = replace(small, model_type="something_new", needs_own_code=True)
+    assert "something_new" in found(planned(model=odd), "model.path").message.text
+    with_code = replace(odd, brings_code=True)
+    fix = found(planned(model=with_code), "model.path").fix
+    assert fix is not None and "trust_remote_code" in fix.text
+    trusted = planned("model.trust_remote_code=true", model=with_code)
+    assert trusted.errors == () and found(trusted, "model.trust_remote_code", "warning")
+
+
+def test_rows_that_cannot_be_used_are_counted(planned: Planner) -> None:
+    assert found(planned(rows=data(400, refused=7)), "dataset.train", "warning").message.values == {"count": 7}
