@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -156,7 +156,7 @@ def home(
         with_errors_said(lambda: open_app("home", None), debug=debug)
 
 
-def open_app(start: str, recipe: Recipe | None, *, fault: str | None = None) -> None:
+def open_app(start: Literal["home", "new", "demo"], recipe: Recipe | None, *, fault: str | None = None) -> None:
     """The app on a terminal; without one, a sentence that says what to use instead."""
     if not on_terminal():
         stop(
@@ -352,6 +352,7 @@ def preview(
     from finetty.tui.plain import preview_lines
 
     facts, _planned = plan_of(recipe, settings)
+    assert facts.encoder is not None, "gather() refuses a model without a tokenizer"
     document = preview_of(facts.rows.rows, row, facts.encoder)
     print_json(document) if as_json else say(preview_lines(document))
 
@@ -371,26 +372,31 @@ def data(
     print_json(document) if as_json else say(report_lines(document))
 
 
-@command("models", mark("The models on this machine, and what a model's name says."))
+@command("models", mark("The models that can be tuned, those on this machine first, and what a model's name says."))
 def models(
-    query: Annotated[str, typer.Argument(metavar="[QUERY]", help=mark("Part of a name."))] = "",
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]", help=mark("Words of a name; a slip is forgiven."))
+    ] = None,
     classify: Annotated[
         str | None, typer.Option("--classify", metavar="NAME", help=mark("What a model's name says."))
     ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help=mark("Only models with this tag: Instruct, Coder, VL …"))
+    ] = None,
+    fits: Annotated[
+        str | None,
+        typer.Option("--fits", metavar="CARD|SIZE", help=mark("Only models whose weights go into this memory.")),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    from finetty.backend.models import local_models
-    from finetty.tui.plain import classified, classified_lines, models_lines
+    from finetty.tui.plain import classified, classified_lines, listed_models, models_lines
 
     if classify is not None:
         document = classified(classify)
         print_json(document) if as_json else say(classified_lines(document))
         return
-    found = [model for model in local_models() if query.lower() in model.path.lower()]
-    if as_json:
-        print_json([{"path": model.path, "folder": str(model.folder), "size": model.size} for model in found])
-    else:
-        say(models_lines(found))
+    found = listed_models(" ".join(query or []), tag=tag, fits=fits)
+    print_json(found) if as_json else say(models_lines(found))
 
 
 @command("templates", mark("The conversation templates, or one of them rendered."))
@@ -441,7 +447,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @command("keys", mark("Every action of the screens, with its key."))
 def keys() -> None:
-    from finetty.tui.actions import key_lines
+    from finetty.tui.plain import key_lines
 
     say(key_lines())
 

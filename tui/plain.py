@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from finetty.backend.messages import Finding
 from finetty.tui.language import _, translate
-from finetty.tui.text import count, duration, short_count, size
+from finetty.tui.text import count, duration, padded, short_count, size
 
 if TYPE_CHECKING:
     from finetty.backend.conversation.registry import Template
-    from finetty.backend.models import LocalModel
     from finetty.backend.planning.plan import Memory, Plan
     from finetty.backend.runs import Run
 
@@ -130,7 +129,7 @@ def runs_lines(runs: list[Run]) -> Iterator[str]:
         status = run.status()
         started = "" if status.started is None else f"{datetime.fromtimestamp(status.started):%Y-%m-%d %H:%M}"
         steps = f"{status.step}/{status.total if status.total is not None else '?'}"
-        yield f"{run.id:<{width}}  {state_words(status.state):<9}  {steps:>13}  {started}  {status.name}"
+        yield f"{run.id:<{width}}  {padded(state_words(status.state), 9)}  {steps:>13}  {started}  {status.name}"
 
 
 def preview_lines(document: dict[str, Any]) -> Iterator[str]:
@@ -214,12 +213,64 @@ def classified_lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"  {name}: {translate(tag.meaning()) if tag else ''}"
 
 
-def models_lines(models: Iterable[LocalModel]) -> Iterator[str]:
+def listed_models(query: str, *, tag: str | None, fits: str | None) -> list[dict[str, Any]]:
+    """The models of this machine and then the catalogue's, as `models --json` prints them. Raises Refusal."""
+    from finetty.backend.machine.named_cards import card_named
+    from finetty.backend.models import local_models, name_says
+    from finetty.backend.models.catalogue import entry_named, search
+
+    limit = card_named(fits).total if fits else None
+    here = {model.path: model for model in local_models() if query.lower() in model.path.lower()}
+    entries = {entry.name: entry for entry in search(query, tag=tag, fits_bytes=limit)}
+    documents: list[dict[str, Any]]
+    unlisted = [path for path in here if path not in entries and entry_named(path) is None and not (tag or fits)]
+    documents = [
+        {"name": path, "tags": list(name_says(path).tags), "parameters": name_says(path).parameters}
+        for path in unlisted
+    ]
+    documents += [
+        {
+            "name": name,
+            "tags": list(entry.tags),
+            "parameters": entry.parameters,
+            "active_parameters": entry.active_parameters,
+            "context_length": entry.context_length,
+            "licence": entry.licence,
+            "gated": entry.gated,
+            "template": entry.template,
+            "modelscope": entry.modelscope,
+            "weight_bytes": entry.weight_bytes,
+            "names": list(entry.names),
+            "source": dict(entry.source),
+        }
+        for name, entry in entries.items()
+    ]
+    for document in documents:
+        model = here.get(document["name"])
+        document |= {"folder": str(model.folder) if model else None, "size": model.size if model else None}
+    return sorted(documents, key=lambda document: document["folder"] is None)
+
+
+def models_lines(models: Iterable[dict[str, Any]]) -> Iterator[str]:
     found = list(models)
     if not found:
-        yield _("No such model is on this machine. A model's folder or its name on the Hub can be used all the same.")
+        yield _("No such model is known. A model's folder, or its name on the Hub, can be used all the same.")
+    width = max((len(model["name"]) for model in found), default=0)
     for model in found:
-        yield f"{size(model.size):>9}  {model.path}"
+        place = _("here, {size}").format(size=size(model["size"])) if model["folder"] else ""
+        parameters, tags = short_count(model["parameters"]), " ".join(model["tags"])
+        yield f"{model['name']:<{width}}  {parameters:>7}  {tags}  {place}".rstrip()
+
+
+def key_lines() -> Iterator[str]:
+    """Every action with its key, by the place where it is."""
+    from finetty.tui.actions import PLACES, actions, key_name
+
+    for place, name in PLACES.items():
+        yield _(name)
+        for action in actions(place):
+            keys = ", ".join(key_name(key) for key in action.key.split(","))
+            yield f"  {keys:<12} {padded(_(action.label), 14)} {_(action.help)}"
 
 
 def templates_lines(listed: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -242,15 +293,25 @@ def template_lines(template: Template) -> Iterator[str]:
     yield ChatTemplate(template.jinja()).render({"messages": conversation, "add_generation_prompt": True, **tokens})
 
 
-def doctor_lines(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A document of facts as indented lines, in its own order."""
-    for key, value in document.items():
-        if isinstance(value, dict):
-            yield f"{prefix}{key}:"
-            yield from doctor_lines(value, prefix + "  ")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for number, entry in enumerate(value):
-                yield f"{prefix}{key} {number}:"
-                yield from doctor_lines(entry, prefix + "  ")
-        else:
-            yield f"{prefix}{key}: {shown(value)}"
+def doctor_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What this machine has, then what is wrong or missing, each with its mend."""
+    host, torch = document["host"], document["torch"]
+    yield _("host: {cpu}, {cores} cores, {available} of {total} memory free").format(
+        cpu=host["cpu"],
+        cores=host["cores"],
+        available=size(host["ram"]["available"]),
+        total=size(host["ram"]["total"]),
+    )
+    for card in document["gpus"]:
+        yield _("card {index}: {name}, {free} of {total} free").format(
+            index=card["index"], name=card["name"], free=size(card["free"]), total=size(card["total"])
+        )
+    if document["driver"]["version"]:
+        yield _("driver: {version}").format(version=document["driver"]["version"])
+    yield _("torch: {version}").format(version=torch["version"] or _("not installed"))
+    for name, library in document["accelerators"].items():
+        yield f"{name}: {library['version'] or _('cannot be used')}"
+    yield _("runs: {folder}, {free} free").format(
+        folder=document["runs"]["folder"], free=size(document["runs"]["free"])
+    )
+    yield from finding_lines(Finding.from_json(problem) for problem in document["problems"])

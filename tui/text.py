@@ -23,6 +23,18 @@ def _obeyed(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cs"} or ord(character) in _BIDI
 
 
+def width(text: str) -> int:
+    """Cells that the text takes on a terminal: Chinese characters take two."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    marks = sum(unicodedata.combining(character) != 0 for character in text)
+    return len(text) + wide - marks
+
+
+def padded(text: str, cells: int) -> str:
+    """The text with blanks behind it until it is so many cells wide."""
+    return text + " " * max(0, cells - width(text))
+
+
 def size(count: int | None) -> str:
     """Bytes in the unit that a person reads: 15.4 GB (1024-based, as cards are sold and measured)."""
     if count is None:
