@@ -221,7 +221,7 @@ class Output(Section):
         advanced=True,
     )
     samples: list[Name] = option(
-        [], "Questions that the model answers before training, at each evaluation and after it.", advanced=True
+        [], "Questions that the model answers before its training and after it.", advanced=True
     )
     keep: PositiveInt = option(2, "How many checkpoints are kept.", llamafactory="save_total_limit", advanced=True)
 
