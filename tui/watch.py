@@ -29,7 +29,6 @@ GLANCES = 400
 CONSOLE_TAIL = 1 << 18
 """At most so many bytes of the console log are read at once."""
 _LOG_TAIL = 1 << 18
-_STRIDE = 1 << 16
 _LONGEST_SAMPLED_LINE = 1 << 12
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
@@ -118,8 +117,9 @@ class Watch:
         size = _size(self.run.events_path)
         if self._reader.offset == 0 and size > LONG_LOG:
             self._glanced = glance(self.run.events_path)
-        self._story.take(self._reader.read(max_events=max_events))
-        unread = (size - self._reader.offset) / size if size - self._reader.offset > _STRIDE else 0.0
+        events = self._reader.read(max_events=max_events)
+        self._story.take(events)
+        unread = max(0, size - self._reader.offset) / size if events else 0.0
         if not unread:
             self._glanced = None
         story, status = self._glanced or self._story, self.run.status()

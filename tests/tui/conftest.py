@@ -46,7 +46,9 @@ class MadeRun:
 
     def status(self, **values: Any) -> None:
         content = json.loads(self.run.status_path.read_bytes())
-        self.run.status_path.write_text(json.dumps(content | values))
+        beside = self.path / "status.part"
+        beside.write_text(json.dumps(content | values))
+        beside.replace(self.run.status_path)
 
     def event(self, kind: str, **values: Any) -> None:
         with self.run.events_path.open("a", encoding="utf-8") as log:

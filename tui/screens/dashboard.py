@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Literal
 
@@ -52,6 +53,7 @@ from finetty.tui.widgets.outcome import OutcomeBox
 from finetty.tui.widgets.plot import Line
 from finetty.tui.widgets.samples import SamplesPanel
 
+STYLES = Path(__file__).parent.parent / "styles"
 Outcome = Literal["detach", "ended"]
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -84,7 +86,7 @@ class ConsoleGrew(Message):
 
 
 class RunGone(Message):
-    """The run's folder cannot be read any more."""
+    """The run's folder cannot be read at the moment: it was removed, or its disk went away."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
     """A run, live or past. Everything shown comes from its folder; every key is a command left in it."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("dashboard")
-    CSS_PATH = "../styles/dashboard.tcss"
+    CSS_PATH = STYLES / "dashboard.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]  # noqa: RUF012 - typed by Screen
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]  # noqa: RUF012
 
@@ -112,6 +114,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         """Id, name and time of the command that waits for its answer."""
         self.said: tuple[str, float] | None = None
         self.console_lines: list[str] = []
+        self.whole = True
+        """False while a change of language takes the widgets away and brings new ones."""
         self._charted = 0.0
         self._left = Event()
 
@@ -143,21 +147,26 @@ class DashboardScreen(TranslatedScreen[Outcome]):
     def on_unmount(self) -> None:
         self._left.set()
 
+    async def relabel(self) -> None:
+        self.whole = False
+        await super().relabel()
+
     async def redrawn(self) -> None:
         """After a change of language: the widgets are new, what they show is not."""
+        self.whole = True
         for chart in self.query(Chart):
             chart.ascii_only = ascii_only()
         self.query_one(ConsolePanel).add(self.console_lines)
         self._arrange()
         if self.view:
-            self.post_message(Polled(self.view))
+            await self._show(Polled(self.view))
 
     def on_resize(self) -> None:
         """What is laid out by its width is laid out again."""
         self.call_after_refresh(self._show_again)
 
     def _show_again(self) -> None:
-        if self.view:
+        if self.view and self.whole:
             self._show_top(self.view)
             self.query_one(FiguresBox).show_view(self.view)
 
@@ -171,7 +180,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
                 view = watch.poll()
             except Refusal as refusal:
                 self.post_message(RunGone(translate(refusal.said)))
-                return
+                self._left.wait(SECONDS_BETWEEN_LOOKS)
+                continue
             self.post_message(Polled(view))
             if lines := watch.new_lines():
                 self.post_message(ConsoleGrew(lines))
@@ -182,6 +192,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         before, self.view = self.view, message.view
         view = self.view
         self._hear(view)
+        if not self.whole:
+            return
         self._show_top(view)
         self.query_one(FiguresBox).show_view(view)
         self.query_one(OutcomeBox).show_view(view)
@@ -196,12 +208,13 @@ class DashboardScreen(TranslatedScreen[Outcome]):
     @on(ConsoleGrew)
     def _show_console(self, message: ConsoleGrew) -> None:
         self.console_lines = [*self.console_lines, *message.lines][-5000:]
-        self.query_one(ConsolePanel).add(message.lines)
+        if self.whole:
+            self.query_one(ConsolePanel).add(message.lines)
 
     @on(RunGone)
     def _show_gone(self, message: RunGone) -> None:
-        self.said = (message.reason, float("inf"))
-        self.query_one("#state", Quiet).show(Content.styled(visible(message.reason), "bold $text-error"))
+        if self.whole:
+            self.query_one("#state", Quiet).show(Content.styled(visible(message.reason), "bold $text-error"))
 
     def _show_top(self, view: View) -> None:
         said = self.said[0] if self.said and view.now < self.said[1] else ""
@@ -212,12 +225,12 @@ class DashboardScreen(TranslatedScreen[Outcome]):
     def _show_charts(self, view: View, before: View | None) -> None:
         """Draw the curves: at once where they are others, else every other second while there are new steps."""
         chart = self.query_one("#chart", Chart)
-        if chart.span() is None:
-            chart.empty = waiting_words(view)
         same = before is not None and before.curves is view.curves and bool(chart.lines)
-        if same and view.now - self._charted < SECONDS_BETWEEN_CHARTS:
+        waiting = view.curves.loss.span() is None and view.curves.held_out.span() is None
+        if same and not waiting and view.now - self._charted < SECONDS_BETWEEN_CHARTS:
             return
-        self._charted = view.now
+        chart.empty = waiting_words(view) if waiting else ""
+        self._charted = 0.0 if waiting else view.now
         curves = view.curves
         chart.show(
             (
@@ -272,7 +285,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
 
     def _say(self, text: str) -> None:
         self.said = (text, self.clock() + SECONDS_SAID)
-        if self.view:
+        if self.view and self.whole:
             self._show_top(self.view)
 
     def _send(self, name: str) -> None:
@@ -393,6 +406,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
 
     def _arrange(self) -> None:
         """Say by classes which panel is in sight and which one fills the screen."""
+        if not self.whole:
+            return
         for panel in BELOW:
             self.query_one(f"#{panel}").set_class(panel == self.panel, "-current")
         self.set_class(self.filled and self.active == "chart", "-fill-chart")
@@ -405,7 +420,7 @@ class DashboardApp(App[Outcome]):
 
     TITLE = "finetty"
     BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere")
-    CSS_PATH = "../styles/app.tcss"
+    CSS_PATH = STYLES / "app.tcss"
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from finetty.tui.actions import bindings
 from finetty.tui.language import _, translate
 from finetty.tui.plain import state_words
 from finetty.tui.screens.base import TranslatedScreen
-from finetty.tui.screens.dashboard import DashboardScreen
+from finetty.tui.screens.dashboard import STYLES, DashboardScreen
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.figures import TONES, clock_time, state_sign
 from finetty.tui.widgets.keybar import KeyBar
@@ -50,7 +50,7 @@ class RunsList(TranslatedScreen[None]):
     """The list looks again every other second and changes only what is different."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("runs")
-    CSS_PATH = "../styles/dashboard.tcss"
+    CSS_PATH = STYLES / "dashboard.tcss"
 
     def __init__(self, root: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -90,9 +90,9 @@ class RunsList(TranslatedScreen[None]):
 
     @on(Looked)
     def _take(self, message: Looked) -> None:
-        same = [one.run.id for one in self.listed or []] == [one.run.id for one in message.runs]
+        before = None if self.listed is None else [one.run.id for one in self.listed]
         self.listed, self.problem = message.runs, message.problem
-        if same and self.table.columns:
+        if before and before == [one.run.id for one in message.runs]:
             self._update_rows()
         else:
             self._show()

@@ -17,6 +17,21 @@ from finetty.tui.widgets.figures import Quiet
 KEPT_LINES = 5000
 
 
+class FollowingLog(Log):
+    """A log that stays at its end, also where it was not in sight, until somebody scrolls away from there."""
+
+    following = True
+
+    def on_resize(self) -> None:
+        if self.following:
+            self.scroll_end(animate=False, x_axis=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self.size.height:
+            self.following = self.is_vertical_scroll_end
+
+
 class ConsolePanel(Container):
     """The newest lines, following the log's end while that is in sight."""
 
@@ -29,15 +44,15 @@ class ConsolePanel(Container):
     def compose(self) -> ComposeResult:
         yield Input(placeholder=_("Search the log; Esc shows all of it"), id="search", compact=True)
         yield Quiet("matches")
-        yield Log(id="log", max_lines=KEPT_LINES, highlight=False, auto_scroll=False)
+        yield FollowingLog(id="log", max_lines=KEPT_LINES, highlight=False, auto_scroll=False)
 
     def on_mount(self) -> None:
         self.query_one("#search").display = False
         self._say()
 
     @property
-    def log_view(self) -> Log:
-        return self.query_one("#log", Log)
+    def log_view(self) -> FollowingLog:
+        return self.query_one("#log", FollowingLog)
 
     def add(self, lines: Iterable[str]) -> None:
         """Take in new lines."""
@@ -64,18 +79,18 @@ class ConsolePanel(Container):
     def _search(self, event: Input.Changed) -> None:
         self._wanted, self._matches = event.value.casefold(), 0
         self.log_view.clear()
-        self._write(self._lines, to_end=True)
+        self.log_view.following = True
+        self._write(self._lines)
 
     @on(Input.Submitted, "#search")
     def _read(self) -> None:
         self.log_view.focus()
 
-    def _write(self, lines: Iterable[str], *, to_end: bool = False) -> None:
+    def _write(self, lines: Iterable[str]) -> None:
         found = [line for line in lines if self._wanted in line.casefold()]
         self._matches += len(found)
-        following = to_end or self.log_view.is_vertical_scroll_end
         if found:
-            self.log_view.write_lines(found, scroll_end=following)
+            self.log_view.write_lines(found, scroll_end=self.log_view.following)
         self._say()
 
     def _say(self) -> None:

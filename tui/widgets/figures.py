@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from finetty.tui.language import _
 from finetty.tui.plain import state_words
-from finetty.tui.text import count, duration, loss, size
+from finetty.tui.text import count, duration, loss, size, visible
 from finetty.tui.watch import View
 
 TWO_COLUMNS = 72
@@ -107,7 +107,8 @@ def state_line(view: View, width: int, said: str) -> Content:
     sign, words = state_sign(view.state), state_words(view.state)
     state = Content.styled(f"{sign} {words}", f"bold {TONES.get(view.state, '$text-accent')}")
     right = Content.styled(said, "$text-accent") if said else _silence(view)
-    name = Content.styled(f"  {view.status.name or view.run_id}", "$foreground-muted")
+    known_as = visible(view.status.name or view.run_id).replace("\n", " ")
+    name = Content.styled(f"  {known_as}", "$foreground-muted")
     room = width - state.cell_length - right.cell_length - 2
     return Content.assemble(state, _fit(name, max(0, room)), "  " if right.plain else "", right)
 
@@ -208,7 +209,7 @@ def _checkpoint(view: View) -> Figure:
 
 
 def _silence(view: View) -> Content:
-    if view.unread:
+    if view.unread > 0.02:
         return Content.styled(
             _("reading its history: {share}").format(share=f"{1 - view.unread:.0%}"), "$foreground-muted"
         )

@@ -1,0 +1,521 @@
+"""The dashboard on runs made by hand: what it shows, what its keys leave in the run's folder, how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Input, Log
+
+from finetty.tui.actions import actions
+from finetty.tui.screens import choose, dashboard, dialogs, runs_list
+from finetty.tui.screens.dashboard import ConsoleGrew, DashboardApp, DashboardScreen, Polled, RunGone
+from finetty.tui.screens.runs_list import RunsList
+from finetty.tui.watch import Watch
+from finetty.tui.widgets.chart import Chart
+from finetty.tui.widgets.keybar import KeyBar
+
+Make = Callable[..., Any]
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def quick_and_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is looked at all the time, questions take their answer at once, and memory is what it always is."""
+    monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(dialogs, "SETTLED", 0.0)
+    monkeypatch.setattr(Watch, "_resident", lambda _self, _status: 1_900_000_000)
+    monkeypatch.delenv("FINETTY_ASCII", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], Any]) -> None:
+    """Let the app run until the condition holds."""
+    for _ in range(500):
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came to that")
+
+
+def shown(app: App[Any]) -> str:
+    """All the text on the screen."""
+    screen = app.screen
+    return "\n".join("".join(segment.text for segment in line) for line in screen._compositor.render_strips())
+
+
+@asynccontextmanager
+async def opened(made: Any, size: tuple[int, int] = (80, 24), *, owner: bool = True) -> AsyncIterator[Pilot[Any]]:
+    app = DashboardApp(made.run, owner=owner, clock=made.clock)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
+        await until(pilot, lambda: app.screen.query_one("#state").render().plain)
+        yield pilot
+
+
+def commands(made: Any) -> list[str]:
+    """The names of the commands in the run's inbox, oldest first."""
+    return [json.loads(path.read_bytes())["name"] for path in sorted(made.run.commands_path.glob("*.json"))]
+
+
+def answer(made: Any, result: str = "done", **values: Any) -> None:
+    path = next(made.run.commands_path.glob("*.json"))
+    made.event("command", id=path.stem.rpartition("-")[2], name="x", result=result, **values)
+    path.unlink()
+
+
+# Messages
+
+
+async def test_the_run_comes_as_messages_and_the_newest_is_enough(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        seen: list[object] = []
+        screen = pilot.app.screen
+        original = screen.post_message
+        screen.post_message = lambda message: (seen.append(message), original(message))[1]  # type: ignore[method-assign]
+        made.steps(41, 42)
+        made.run.console_path.write_text("x\n" * 40)
+        await until(pilot, lambda: any(isinstance(one, ConsoleGrew) for one in seen))
+        await until(pilot, lambda: any(isinstance(one, Polled) and one.view.step == 42 for one in seen))
+        polled = [one for one in seen if isinstance(one, Polled)]
+        assert polled[-1].can_replace(polled[0])
+        assert not ConsoleGrew([]).can_replace(polled[0])
+        made.run.status_path.unlink()
+        await until(pilot, lambda: any(isinstance(one, RunGone) for one in seen))
+        await until(pilot, lambda: "status cannot be read" in shown(pilot.app))
+    made.end()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_everything_is_said(made_run: Make, size: tuple[int, int]) -> None:
+    made = made_run()
+    made.train(123)
+    async with opened(made, size) as pilot:
+        await until(pilot, lambda: "What does the learning rate do?" in shown(pilot.app))
+        text = shown(pilot.app)
+        for expected in (
+            "▶ running", "helper", "step 123 of 300", "41%", "5m 54s left", "done at 20:36", "held-out loss",
+            "at first 3.9000", "best held-out", "step 120",
+            "learning rate", "gradient norm", "tokens/s", "4m 15s", "2s a step", "6s ago",
+            "memory peak", "1.8 GB", "foreseen ≈ 2.0 GB", "smoothed", "◆", "Alerts (1)", "Checkpoint",
+        ):  # fmt: skip
+            assert expected in text, expected
+        assert "…" not in text
+    made.end()
+
+
+async def test_the_curve_moves_and_only_every_other_second(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        chart = pilot.app.screen.query_one("#chart", Chart)
+        legend = chart.render_line(0).text
+        screen = pilot.app.screen
+        made.steps(41, 41, seconds=1.0)
+        await until(pilot, lambda: screen.view.step == 41)
+        assert chart.render_line(0).text == legend
+        made.steps(42, 42, seconds=1.0)
+        await until(pilot, lambda: chart.render_line(0).text != legend)
+    made.end()
+
+
+async def test_loading_says_what_it_does(made_run: Make) -> None:
+    made = made_run()
+    made.begin()
+    made.state("loading")
+    made.now += 7
+    async with opened(made) as pilot:
+        assert "Loading the libraries, the model and the data.  7s" in shown(pilot.app)
+        made.state("preflight")
+        await until(pilot, lambda: "Trying the longest rows" in shown(pilot.app))
+        made.state("running")
+        made.steps(1, 3)
+        await until(pilot, lambda: "each step" in shown(pilot.app))
+    made.end()
+
+
+async def test_silence_is_shown(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        assert "no event" not in shown(pilot.app)
+        made.now += 130
+        await until(pilot, lambda: "no event for 2m 10s" in shown(pilot.app))
+    made.end()
+
+
+async def test_what_a_model_says_is_text(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    nasty = "[bold red]x[/] [@click=app.quit]y[/] \x1b[31mred \x1b]0;title\x07 \u202eabc [/unclosed"
+    made.samples(0, ("[b]why?[/b]", nasty))
+    made.alert("error", "[link=x]alert[/link] \x1b[2J", "[/]")
+    made.run.console_path.write_text("[bold]log[/bold] \x9b31m\n")
+    made.status(name="[reverse]name[/reverse]\x1b[H")
+    async with opened(made, (200, 60)) as pilot:
+        await until(pilot, lambda: "[b]why?[/b]" in shown(pilot.app))
+        await until(pilot, lambda: "[bold]log[/bold]" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert "\x1b" not in text and "\u202e" not in text and "\x9b" not in text
+        for written in ("[@click=app.quit]y[/]", "\\x1b[31mred", "\\u202eabc", "[link=x]alert[/link]", "\\x1b[2J"):
+            assert written in text, written
+        assert "[reverse]name[/reverse]" in text
+    made.end()
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("keys", "command", "words"),
+    [
+        (["p"], "pause", "Paused: p goes on."),
+        (["c"], "checkpoint", "The checkpoint is written."),
+        (["s", "y"], "stop-and-save", "Stopping and saving."),
+        (["x", "y"], "stop", "Stopping; nothing is saved."),
+        (["q", "s"], "stop-and-save", "Stopping and saving."),
+        (["ctrl+c", "s"], "stop-and-save", "Stopping and saving."),
+    ],
+)
+async def test_a_key_is_a_command_and_its_answer_is_shown(
+    made_run: Make, keys: list[str], command: str, words: str
+) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press(*keys)
+        await until(pilot, lambda: commands(made) == [command])
+        await until(pilot, lambda: "Asked:" in shown(pilot.app))
+        answer(made)
+        await until(pilot, lambda: words in shown(pilot.app))
+        made.now += 11
+        await until(pilot, lambda: words not in shown(pilot.app))
+    made.end()
+
+
+async def test_a_paused_run_goes_on_with_the_same_key(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    made.state("paused")
+    async with opened(made) as pilot:
+        assert "‖ paused" in shown(pilot.app)
+        await pilot.press("p")
+        await until(pilot, lambda: commands(made) == ["resume"])
+    made.end()
+
+
+async def test_an_error_is_shown_and_a_command_without_answer_is_taken_back(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: commands(made) == ["checkpoint"])
+        answer(made, "error", reason="the disk is full")
+        await until(pilot, lambda: "the disk is full" in shown(pilot.app))
+        await pilot.press("c")
+        await until(pilot, lambda: commands(made) == ["checkpoint"])
+        made.now += 31
+        await until(pilot, lambda: "No answer to: write a checkpoint" in shown(pilot.app))
+        assert commands(made) == []
+    made.end()
+
+
+@pytest.mark.parametrize("keys", [["s", "escape"], ["x", "n"], ["q", "escape"], ["q", "g"], ["s", "enter", "escape"]])
+async def test_going_back_from_a_question_leaves_the_run_alone(made_run: Make, keys: list[str]) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press(*keys)
+        await until(pilot, lambda: isinstance(pilot.app.screen, DashboardScreen))
+        assert commands(made) == []
+        assert pilot.app.return_value is None
+    made.end()
+
+
+async def test_a_key_on_its_way_answers_no_question(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogs, "SETTLED", 60.0)
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press("q", "s", "d", "enter")
+        assert isinstance(pilot.app.screen, choose.Choose)
+        assert commands(made) == []
+    made.end()
+
+
+@pytest.mark.parametrize("keys", [["d"], ["q", "d"], ["ctrl+c", "enter"]])
+async def test_detaching_leaves_the_run_alone(made_run: Make, keys: list[str]) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press(*keys)
+        await until(pilot, lambda: pilot.app.return_value is not None)
+        assert pilot.app.return_value == "detach"
+        assert commands(made) == []
+    made.end()
+
+
+async def test_panels_are_reached_by_keys(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        screen = pilot.app.screen
+        seen = []
+        for _ in range(4):
+            seen.append(screen.active)
+            await pilot.press("tab")
+        assert seen == ["chart", "samples", "alerts", "console"]
+        assert screen.active == "chart"
+        await pilot.press("shift+tab")
+        assert screen.active == "console"
+        await pilot.press("f")
+        await until(pilot, lambda: screen.query_one("#log", Log).size.height > 15)
+        assert "each step" not in shown(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "each step" in shown(pilot.app))
+    made.end()
+
+
+async def test_the_log_is_searched(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    made.run.console_path.write_text("".join(f"line {number} of the libraries\n" for number in range(500)))
+    async with opened(made) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: "line 499" in shown(pilot.app))
+        await pilot.press("slash", *"LINE 77")
+        await until(pilot, lambda: "1 line holds it" in shown(pilot.app))
+        assert "line 77 of" in shown(pilot.app) and "line 499" not in shown(pilot.app)
+        with made.run.console_path.open("a") as log:
+            log.write("a new line 77 here\n")
+        await until(pilot, lambda: "2 lines hold it" in shown(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "a new line 77" in shown(pilot.app) and "line 499" in shown(pilot.app))
+        assert not pilot.app.screen.query_one("#search", Input).display
+    made.end()
+
+
+async def test_letters_typed_into_the_search_are_no_commands(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press("l", "slash", *"pcsxdq")
+        await pilot.pause()
+        assert pilot.app.screen.query_one("#search", Input).value == "pcsxdq"
+        assert commands(made) == []
+        assert pilot.app.return_value is None
+    made.end()
+
+
+async def test_every_action_is_in_the_palette_and_in_help(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made, (120, 60)) as pilot:
+        app = pilot.app
+        offered = {command.title for command in app.get_system_commands(app.screen)}
+        possible = {one.label for one in actions("dashboard") if app.screen.check_action(one.name, ())}
+        assert possible <= offered
+        assert {"Pause", "Checkpoint", "Stop", "Discard", "Detach"} <= possible
+        await pilot.press("f1")
+        await until(pilot, lambda: "how surprised the model is" in shown(app))
+        assert "Write a checkpoint at the next step." in shown(app)
+    made.end()
+
+
+async def test_keys_mashed_at_random_do_not_hurt(made_run: Make) -> None:
+    import random
+
+    made = made_run()
+    made.train(40)
+    dice = random.Random(11)
+    keys = [*"pcldgfxsq/", "tab", "shift+tab", "escape", "left", "right", "home", "end", "up", "down", "f1", "enter"]
+    async with opened(made) as pilot:
+        for _ in range(40):
+            await pilot.press(dice.choice([key for key in keys if key != "d"]))
+            if pilot.app.return_value is not None:
+                break
+        assert pilot.app.return_code in (None, 0)
+        assert pilot.app._exception is None
+    made.end()
+
+
+async def test_the_language_is_changed_in_place(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    made.run.console_path.write_text("a line\n")
+    async with opened(made) as pilot:
+        await pilot.press("l", "f2")
+        await until(pilot, lambda: "step" in shown(pilot.app) or "步" in shown(pilot.app))
+        await until(pilot, lambda: "a line" in shown(pilot.app) and "◆" in shown(pilot.app))
+        assert pilot.app.screen.panel == "console"
+    made.end()
+
+
+# Endings
+
+
+async def test_a_finished_run_says_whether_it_was_worth_it(made_run: Make) -> None:
+    made = made_run()
+    made.train(300)
+    made.finish()
+    async with opened(made) as pilot:
+        text = shown(pilot.app)
+        for expected in (
+            "✓ Finished: 300 steps in 10m 09s.", "held-out loss 3.9000 → 0.7216 (-81%)", "loss 3.6422 → ",
+            f"finetty chat {made.run.id}", f"finetty attach {made.run.id}", "Setting: learning rate",
+        ):  # fmt: skip
+            assert expected in text, expected
+        assert str(made.run.output) in text.replace("\n", "").replace(" ", "") or made.run.id in text
+        keys = pilot.app.screen.query_one(KeyBar).render().plain
+        assert "Leave" in keys and "Pause" not in keys
+        await pilot.press("p", "c", "s", "x")
+        assert commands(made) == []
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.return_value == "ended")
+
+
+async def test_a_run_that_ends_before_the_eyes(made_run: Make) -> None:
+    made = made_run()
+    made.train(300)
+    async with opened(made) as pilot:
+        made.state("saving")
+        await until(pilot, lambda: "saving" in shown(pilot.app))
+        made.finish()
+        await until(pilot, lambda: "✓ Finished" in shown(pilot.app))
+        await until(pilot, lambda: "after, step 300" in shown(pilot.app))
+        await pilot.press("q")
+        await until(pilot, lambda: pilot.app.return_value == "ended")
+
+
+async def test_a_failed_run_says_why_and_what_to_do(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    made.alert("error", "The device ran out of memory.", "Take a smaller micro-batch.")
+    made.finish("failed")
+    async with opened(made) as pilot:
+        text = shown(pilot.app)
+        assert "✗ Failed at step 123 of 300" in text
+        assert "The device ran out of memory. Take a smaller micro-batch." in text
+        assert f"finetty resume {made.run.id}   (from step 120)" in text
+        assert "finetty chat" not in text
+
+
+async def test_a_crashed_run_says_so_to_a_viewer(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    async with opened(made, owner=False) as pilot:
+        made.end()
+        await until(pilot, lambda: "✗ crashed" in shown(pilot.app))
+        assert f"finetty resume {made.run.id}" in shown(pilot.app)
+        await pilot.press("q")
+        await until(pilot, lambda: pilot.app.return_value == "ended")
+
+
+# The list of runs
+
+
+class ListApp(App[None]):
+    """The list of runs, as the first screen opens it."""
+
+    CSS_PATH = dashboard.STYLES / "app.tcss"
+
+    def __init__(self, root: Path, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.root, self.clock = root, clock
+
+    def on_mount(self) -> None:
+        self.push_screen(RunsList(self.root, clock=self.clock))
+
+
+async def test_the_list_of_runs_opens_one(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_list, "SECONDS_BETWEEN_LOOKS", 0.02)
+    made = made_run()
+    made.train(40)
+    app = ListApp(made.path.parent, made.clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: made.run.id in shown(app))
+        assert "▶ running" in shown(app) and "40/300" in shown(app) and "20:26" in shown(app)
+        made.steps(41, 50)
+        await until(pilot, lambda: "50/300" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, RunsList))
+        made.end()
+        await until(pilot, lambda: "✗ crashed" in shown(app))
+
+
+async def test_a_list_without_runs_says_how_to_make_one(made_run: Make, tmp_path: Path) -> None:
+    made = made_run()
+    app = ListApp(tmp_path / "none", made.clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "finetty demo" in shown(app))
+
+
+# Pictures
+
+
+def settled(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    async def settle(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, DashboardScreen) and pilot.app.screen.view is not None)
+        await until(pilot, lambda: "before, step 0" in shown(pilot.app) or not pilot.app.screen.view.samples)
+        await until(pilot, lambda: pilot.app.screen.console_lines or not pilot.app.screen.run.console_path.exists())
+        await pilot.press(*keys)
+        await pilot.pause(0.1)
+
+    return settle
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_picture_running(made_run: Make, snap_compare: Any, size: tuple[int, int]) -> None:
+    made = made_run()
+    made.train(123)
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    assert snap_compare(app, terminal_size=size, run_before=settled())
+    made.end()
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_picture_failed(made_run: Make, snap_compare: Any, size: tuple[int, int]) -> None:
+    made = made_run()
+    made.train(123)
+    made.alert("error", "The device ran out of memory at step 124.", "Take a smaller micro-batch.")
+    made.finish("failed")
+    assert snap_compare(DashboardApp(made.run, owner=True, clock=made.clock), terminal_size=size, run_before=settled())
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_picture_loading(made_run: Make, snap_compare: Any, size: tuple[int, int]) -> None:
+    made = made_run()
+    made.begin()
+    made.state("loading")
+    made.now += 7
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    assert snap_compare(app, terminal_size=size, run_before=settled())
+    made.end()
+
+
+def test_picture_in_ascii(made_run: Make, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETTY_ASCII", "1")
+    made = made_run()
+    made.train(123)
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=settled())
+    made.end()
+
+
+def test_picture_of_the_question(made_run: Make, snap_compare: Any) -> None:
+    made = made_run()
+    made.train(123)
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=settled("q"))
+    made.end()
