@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+NO_DRIVER = "no NVIDIA driver is installed"
+"""`gpu_reason` on a machine that most likely has no card; any other means that one is here and cannot be used."""
+
 
 @dataclass(frozen=True)
 class GpuFacts:

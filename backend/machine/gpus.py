@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from finetty.backend.machine.facts import GpuFacts
+from finetty.backend.machine.facts import NO_DRIVER, GpuFacts
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _text(value: Any) -> str | None:
 
 
 _REASONS = {
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver is installed: libnvidia-ml.so.1 is not here",
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: NO_DRIVER,
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed and not loaded",
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         "the NVIDIA driver was updated and the old one still runs: restart the machine"

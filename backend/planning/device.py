@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from finetty.backend.machine.facts import GpuFacts, MachineFacts
+from finetty.backend.machine.facts import NO_DRIVER, GpuFacts, MachineFacts
 from finetty.backend.memory import Device
 from finetty.backend.messages import message
 from finetty.backend.planning.draft import Draft
 
 MOST_FREE = message("plan.devices.most_free", "the card with the most free memory")
 ONLY_CARD = message("plan.devices.only_card", "the only card here")
-NO_CARD = message("plan.devices.no_card", "no card can be used: {reason}")
+NO_CARD = message("plan.devices.no_card", "no NVIDIA card is here")
+BROKEN_CARD = message("plan.devices.broken_card", "A card seems to be here and cannot be used: {reason}.")
+SEE_DOCTOR = message("plan.devices.see_doctor", "`finetty doctor` says what mends it; until then the processor trains.")
 NAMED_CARD = message("plan.devices.named_card", "the card that the plan is for")
 NO_SUCH_CARD = message("plan.devices.no_such_card", "There is no card {name} on this machine.")
 CARDS_HERE = message("plan.devices.cards_here", "Here are: {names}.")
@@ -43,7 +45,9 @@ def _best(draft: Draft) -> None:
     machine = draft.machine
     if not machine.gpus:
         _take(draft, None)
-        draft.decide("hardware.devices", "cpu", NO_CARD(reason=machine.gpu_reason or "none was found"))
+        draft.decide("hardware.devices", "cpu", NO_CARD())
+        if machine.gpu_reason not in (None, NO_DRIVER):
+            draft.find("warning", "hardware.devices", BROKEN_CARD(reason=machine.gpu_reason), SEE_DOCTOR())
         return
     card = max(machine.gpus, key=lambda gpu: gpu.free or 0)
     _take(draft, card)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finetty.backend.dataset.facts import DataFacts
-from finetty.backend.machine.facts import Accelerator, GpuFacts, MachineFacts
+from finetty.backend.machine.facts import NO_DRIVER, Accelerator, GpuFacts, MachineFacts
 from finetty.backend.messages import Finding
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.models.folder import model_facts
@@ -55,7 +55,7 @@ def machine(*cards: GpuFacts, libraries: dict[str, Accelerator] | None = None, *
         cpu_fast_bf16=False,
         gpus=cards,
         driver="580.1" if cards else None,
-        gpu_reason=None if cards else "no NVIDIA driver is installed",
+        gpu_reason=None if cards else NO_DRIVER,
         accelerators=NOTHING if libraries is None else libraries,
         torch_version="2.13.0",
         torch_cuda="13.0" if cards else None,

@@ -172,3 +172,8 @@ def test_a_model_that_only_its_own_code_can_open(planned: Planner, small: ModelF
 
 def test_rows_that_cannot_be_used_are_counted(planned: Planner) -> None:
     assert found(planned(rows=data(400, refused=7)), "dataset.train", "warning").message.values == {"count": 7}
+
+
+def test_a_card_behind_a_broken_driver_is_not_passed_over_in_silence(planned: Planner) -> None:
+    broken = machine(gpu_reason="the NVIDIA driver was updated and the old one still runs: restart the machine")
+    assert "restart" in found(planned(on=broken), "hardware.devices", "warning").message.text
