@@ -101,6 +101,12 @@ class FinettyApp(App[Any]):
         question = Question(_("Leave finetty?"), _("Your answers are kept for next time."), _("Leave"))
         self.push_screen(question, lambda leave: self.exit() if leave else None)
 
+    def action_command_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(placeholder=_("Search for an action …"), id="--command-palette"))
+
     async def action_quit(self) -> None:
         self.action_leave()
 

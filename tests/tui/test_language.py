@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
+from tools import catalogues
 
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import options
@@ -14,7 +15,6 @@ from finetty.tui import language
 from finetty.tui.actions import ACTIONS, PLACES
 from finetty.tui.guide import CHOICES, LABELS, SECTIONS, STEPS
 from finetty.tui.language import _, plural, preferred, set_language, translate
-from tools import catalogues
 
 GREETING = message("test.greeting", "There is no file {path}.")
 

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from finetty.backend.planning.numbers import UNUSED
 from finetty.backend.planning.plan import Choice, Plan
 from finetty.backend.recipe import Recipe
 from finetty.tui.actions import bindings
@@ -83,7 +84,7 @@ class ReviewStep(Step):
             parts += [_heading(_("Findings")), *found]
         if plan is not None and plan.choices:
             parts.append(_heading(_("Chosen for you, and why")))
-            parts += [choice_line(choice) for choice in plan.choices]
+            parts += [choice_line(choice) for choice in plan.choices if choice.reason.id != UNUSED.id]
         self.query_one("#review-text", Prose).say(Content("\n").join(parts))
         self.query_one(Start).show(len(self.state.errors))
 

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 
 from finetty.tui.actions import bindings
+from finetty.tui.guide import word
 from finetty.tui.language import _, mark, translate
 from finetty.tui.screens.state import State
 from finetty.tui.screens.steps import Step
@@ -91,5 +92,5 @@ class TemplateStep(Step):
         parts = [drawn(pieces(one, encoder.is_special)[:LONGEST_SHOWN]) for one in sequences]
         if any(one.cut for one in sequences):
             parts.append(Content.styled(_("This row is longer than the cutoff and was shortened."), "$text-warning"))
-        parts.append(Content.styled(f"{encoder.name}: {translate(encoder.reason)}", "$muted"))
+        parts.append(Content.styled(f"{visible(_(word(encoder.name)))}: {translate(encoder.reason)}", "$muted"))
         return Content("\n").join(parts)
