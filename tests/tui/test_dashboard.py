@@ -504,6 +504,22 @@ def test_picture_loading(made_run: Make, snap_compare: Any, size: tuple[int, int
     made.end()
 
 
+async def test_ascii_is_ascii(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETTY_ASCII", "1")
+    made = made_run()
+    made.begin()
+    made.state("running")
+    made.steps(1, 80)
+    made.held_out(80)
+    async with opened(made) as pilot:
+        await until(pilot, lambda: "o held-out" in shown(pilot.app))
+        assert shown(pilot.app).isascii()
+        await pilot.press("p")
+        await until(pilot, lambda: "Asked: pause" in shown(pilot.app))
+        assert shown(pilot.app).isascii()
+    made.end()
+
+
 def test_picture_in_ascii(made_run: Make, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINETTY_ASCII", "1")
     made = made_run()

@@ -295,7 +295,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
             self._say(translate(refusal.said))
             return
         self.sent = (command_id, name, self.clock())
-        self._say(_("Asked: {command} …").format(command=command_words(name)))
+        self._say(_("Asked: {command}").format(command=command_words(name)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of a run that is over do nothing and are not shown; leaving is then what Enter does."""

@@ -95,9 +95,8 @@ class Curve:
         """Steps and values of the points from `first` to `last` inclusive, evenly thinned to at most `most`."""
         with self._lock:
             steps = self._steps[: self._length]
-            start, end = (
-                int(edge) for edge in np.searchsorted(steps, _whole(np.array((first, np.nextafter(last, np.inf)))))
-            )
+            bounds = _whole(np.array((first, np.nextafter(last, np.inf))))
+            start, end = (int(index) for index in np.searchsorted(steps, bounds))
             every = slice(start, end, max(1, -(-(end - start) // most)))
             return self._steps[every].copy(), self._lows[0][every].copy()
 

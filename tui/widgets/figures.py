@@ -127,11 +127,13 @@ def progress_line(view: View, width: int) -> Content:
 def progress_words(view: View) -> str:
     if view.total is None:
         return _("step {step}").format(step=count(view.step))
-    words = _("step {step} of {total}").format(step=count(view.step), total=count(view.total))
-    words += f" · {view.share or 0:.0%}"
+    parts = [
+        _("step {step} of {total}").format(step=count(view.step), total=count(view.total)),
+        f"{view.share or 0:.0%}",
+    ]
     if view.left is not None and view.state == "running":
-        words += " · " + _("{time} left").format(time=duration(view.left))
-    return words
+        parts.append(_("{time} left").format(time=duration(view.left)))
+    return (" - " if ascii_only() else " · ").join(parts)
 
 
 def clock_time(moment: float, now: float) -> str:

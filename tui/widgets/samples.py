@@ -12,6 +12,7 @@ from textual.widgets import Static
 from finetty.tui.language import _
 from finetty.tui.story import Sample
 from finetty.tui.text import count, visible
+from finetty.tui.widgets.figures import ascii_only
 
 
 class SampleCard(Container):
@@ -23,7 +24,8 @@ class SampleCard(Container):
 
     def compose(self) -> ComposeResult:
         sample = self.sample
-        yield Static(Content.styled(f"› {visible(sample.prompt.strip())}", "bold"), classes="prompt", markup=False)
+        sign = ">" if ascii_only() else "›"
+        yield Static(Content.styled(f"{sign} {visible(sample.prompt.strip())}", "bold"), classes="prompt", markup=False)
         with Container(classes="answers"):
             yield Static(_answer(_("before"), sample.before, sample.before_step, "$foreground-muted"), markup=False)
             if sample.after is not None:
