@@ -20,6 +20,7 @@ NOTHING_SAVED = message("results.nothing_saved", "The run {run} has neither a re
 RESUME_IT = message("results.resume_it", "Train it first: `finetty resume {run}`.")
 
 LONGEST_ANSWER = 1024
+"""In tokens."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,14 @@ class Chat:
         return model.requires_grad_(False).eval()
 
 
-def answers(run: Run, prompts: Sequence[str], *, base: bool = True, tuned: bool = True) -> Iterator[Answer]:
+def answers(
+    run: Run, prompts: Sequence[str], *, base: bool = True, tuned: bool = True, longest: int = LONGEST_ANSWER
+) -> Iterator[Answer]:
     """Each prompt answered greedily by the base model, the tuned one or both. Raises Refusal."""
     chat = Chat(run)
 
     def said(prompt: str, *, by_base: bool) -> str:
-        return "".join(chat.answer([Turn("user", prompt)], base=by_base)).strip()
+        return "".join(chat.answer([Turn("user", prompt)], base=by_base, longest=longest)).strip()
 
     for prompt in prompts:
         yield Answer(

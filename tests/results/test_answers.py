@@ -64,7 +64,7 @@ def test_the_adapter_loads_with_plain_peft_and_gives_the_same_logits(tuned_runs:
 
 @pytest.mark.parametrize("method", ["lora", "full", "freeze"])
 def test_tuned_and_base_answer_differently(tuned_runs: dict[str, Run], method: str) -> None:
-    [both] = answers(tuned_runs[method], [QUESTION])
+    [both] = answers(tuned_runs[method], [QUESTION], longest=40)
     assert both.tuned is not None
     assert both.base is not None
     assert both.tuned.startswith("The ")
@@ -72,30 +72,30 @@ def test_tuned_and_base_answer_differently(tuned_runs: dict[str, Run], method: s
 
 
 def test_only_the_model_that_is_asked_answers(tuned_runs: dict[str, Run]) -> None:
-    [one] = answers(tuned_runs["lora"], [QUESTION], base=False)
+    [one] = answers(tuned_runs["lora"], [QUESTION], base=False, longest=40)
     assert one.base is None
     assert one.tuned
-    [other] = answers(tuned_runs["lora"], [QUESTION], tuned=False)
+    [other] = answers(tuned_runs["lora"], [QUESTION], tuned=False, longest=40)
     assert other.tuned is None
 
 
 def test_asking_the_base_leaves_the_adapter_on(tuned_runs: dict[str, Run]) -> None:
     chat = Chat(tuned_runs["lora"])
     turns = [Turn("user", QUESTION)]
-    first = "".join(chat.answer(turns))
+    first = "".join(chat.answer(turns, longest=40))
     "".join(chat.answer(turns, base=True, longest=8))
-    assert "".join(chat.answer(turns)) == first
+    assert "".join(chat.answer(turns, longest=40)) == first
 
 
 def test_an_answer_comes_in_pieces_and_can_be_cut_short(tuned_runs: dict[str, Run]) -> None:
     chat = Chat(tuned_runs["lora"])
     turns = [Turn("user", QUESTION)]
-    pieces = list(chat.answer(turns))
+    pieces = list(chat.answer(turns, longest=40))
     assert len([piece for piece in pieces if piece]) > 3
     stream = chat.answer(turns, longest=100_000)
     assert next(stream) == pieces[0]
     stream.close()
-    assert "".join(chat.answer(turns)) == "".join(pieces)
+    assert "".join(chat.answer(turns, longest=40)) == "".join(pieces)
 
 
 def test_an_answer_ends_at_the_trained_stop(tuned_runs: dict[str, Run]) -> None:
@@ -117,9 +117,9 @@ def test_sampling_varies_and_greedy_does_not(tuned_runs: dict[str, Run]) -> None
 def test_a_run_without_result_answers_from_its_last_checkpoint(tuned_runs: dict[str, Run], tmp_path: Path) -> None:
     for method, run in tuned_runs.items():
         crashed = Run.open(Path(shutil.copytree(run.path, tmp_path / method)))
-        [with_result] = answers(crashed, [QUESTION], base=False)
+        [with_result] = answers(crashed, [QUESTION], base=False, longest=40)
         shutil.rmtree(crashed.output)
-        [without] = answers(crashed, [QUESTION], base=False)
+        [without] = answers(crashed, [QUESTION], base=False, longest=40)
         assert without == with_result
 
 
