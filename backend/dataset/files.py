@@ -1,126 +1,177 @@
-"""Files of rows: each record of a JSONL or JSON file with the line it stands on."""
+"""Files of rows: each record of a file with the line it stands on, whatever kind of file it is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any
 
-from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.dataset import text_files
+from finetty.backend.dataset.text_files import MEND_LINE, TextFile
+from finetty.backend.messages import Refusal, message
 
 NO_FILE = message("dataset.no_file", "There is no file {path}.")
 A_FOLDER = message("dataset.a_folder", "{path} is a folder, not a file of rows.")
+NOT_A_FILE = message("dataset.not_a_file", "{path} is not a file.")
 UNREADABLE = message("dataset.unreadable", "The file {path} cannot be read: {reason}.")
 EMPTY = message("dataset.empty", "The file is empty.")
 BROKEN = message("dataset.broken", "This line is not valid JSON: {reason}.")
-NOT_UTF8 = message("dataset.not_utf8", "This line is not UTF-8 text.")
-LONG_LINE = message("dataset.long_line", "This line is longer than {megabytes} MB.")
 NOT_A_LIST = message("dataset.not_a_list", "After the list of rows the file goes on.")
 NAME_A_FILE = message("dataset.name_a_file", "Give the path of a JSONL or JSON file.")
 CHECK_PATH = message("dataset.check_path", "Check the path in dataset.train; a relative one counts from the recipe.")
-MEND_LINE = message("dataset.mend_line", "Mend the line or remove it.")
 ADD_ROWS = message("dataset.add_rows", "A row is a JSON object, one on each line, or in one JSON list.")
-SAVE_AS_UTF8 = message("dataset.save_as_utf8", "Save the file as UTF-8.")
 
-LONGEST_LINE = 64 << 20
-_BOM = b"\xef\xbb\xbf"
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
 class Record:
-    """One JSON value of a file and the line, 1-based, on which it begins."""
+    """One value of a file and the line, 1-based, on which it begins."""
 
     value: Any
     line: int
 
 
-def records(path: Path) -> Iterator[Record]:
-    """The file's records in order. Raises Refusal, with the line, where the file cannot be read on."""
-    try:
-        with path.open("rb") as file:
-            yield from _from_list(file, path) if _begins_a_list(file) else _from_lines(file, path)
-    except FileNotFoundError:
-        raise Refusal(NO_FILE(path=path), CHECK_PATH(), option="dataset.train") from None
-    except IsADirectoryError:
-        raise Refusal(A_FOLDER(path=path), NAME_A_FILE(), option="dataset.train") from None
-    except OSError as error:
-        reason = error.strerror or "unknown"
-        raise Refusal(UNREADABLE(path=path, reason=reason), CHECK_PATH(), option="dataset.train") from None
+class RowsFile:
+    """A file's records. `kind` and `encoding` say what was recognised, and are sure once it has been read."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kind = ""
+        self.compressed = False
+        self._text: TextFile | None = None
 
-def _begins_a_list(file: BinaryIO) -> bool:
-    """Whether the first character that is no white space opens a list; the file is rewound behind its BOM."""
-    start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
-    file.seek(start)
-    first = b" "
-    while first and first.isspace():
-        first = file.read(1)
-    file.seek(start)
-    return first == b"["
+    @property
+    def encoding(self) -> str | None:
+        return self._text.encoding if self._text else None
 
+    @property
+    def done(self) -> int:
+        """Bytes of the file that have been read."""
+        return self._text.done if self._text else 0
 
-def _from_lines(file: BinaryIO, path: Path) -> Iterator[Record]:
-    number, found = 0, False
-    while raw := file.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(raw) > LONGEST_LINE:
-            _refuse(LONG_LINE(megabytes=LONGEST_LINE >> 20), MEND_LINE(), path, number)
-        if raw.strip():
-            found = True
-            yield Record(_parsed(_text(raw.rstrip(b"\r\n"), path, number), path, number), number)
-    if not found:
-        _refuse(EMPTY(), ADD_ROWS(), path)
-
-
-def _text(raw: bytes, path: Path, line: int) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        _refuse(NOT_UTF8(), SAVE_AS_UTF8(), path, line + raw[: error.start].count(b"\n"))
-
-
-def _parsed(text: str, path: Path, line: int) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        _refuse(BROKEN(reason=_reason(error)), MEND_LINE(), path, line)
-
-
-def _from_list(file: BinaryIO, path: Path) -> Iterator[Record]:
-    """The items of one JSON list, decoded one by one so that each keeps its line."""
-    text = _text(file.read(), path, 1)
-    decoder = json.JSONDecoder()
-    place, line, counted = text.index("[") + 1, 1, 0
-    found = False
-    while True:
-        place = _after_space(text, place)
-        line, counted = line + text.count("\n", counted, place), place
-        if text.startswith("]", place) and not found:
-            _refuse(EMPTY(), ADD_ROWS(), path)
+    def records(self) -> Generator[Record]:
+        """The records in order. Raises Refusal, with the line, where the file cannot be read on."""
         try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            at = getattr(error, "pos", place)
-            _refuse(BROKEN(reason=_reason(error)), MEND_LINE(), path, line + text.count("\n", counted, at))
-        yield Record(value, line)
-        found = True
-        place = _after_space(text, place)
-        line, counted = line + text.count("\n", counted, place), place
-        if text.startswith("]", place):
+            self._check()
+            with TextFile(self.path) as text:
+                self._text, self.compressed = text, text.compressed
+                yield from self._from_text(text)
+        except FileNotFoundError:
+            raise Refusal(NO_FILE(path=self.path), CHECK_PATH(), option="dataset.train") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise Refusal(UNREADABLE(path=self.path, reason=reason), CHECK_PATH(), option="dataset.train") from None
+
+    def _check(self) -> None:
+        """Only a regular file has an end that is sure to come."""
+        if self.path.is_dir():
+            raise Refusal(A_FOLDER(path=self.path), NAME_A_FILE(), option="dataset.train")
+        if self.path.exists() and not self.path.is_file():
+            raise Refusal(NOT_A_FILE(path=self.path), NAME_A_FILE(), option="dataset.train")
+
+    def _from_text(self, text: TextFile) -> Iterator[Record]:
+        if text.begins_with() == "[":
+            self.kind = "json"
+            return _from_list(text)
+        self.kind = "jsonl"
+        return _from_lines(text)
+
+
+def _from_lines(text: TextFile) -> Iterator[Record]:
+    found = False
+    for number, line in text.lines():
+        if line and not line.isspace():
+            found = True
+            yield Record(_parsed(line, text, number), number)
+    if not found:
+        text.refuse(EMPTY(), ADD_ROWS())
+
+
+def _parsed(line: str, text: TextFile, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        text.refuse(BROKEN(reason=_reason(error)), MEND_LINE(), number)
+
+
+def _from_list(text: TextFile) -> Iterator[Record]:
+    """The items of one JSON list, decoded one by one so that each keeps its line and the list is never held whole."""
+    window = _Window(text)
+    window.sign()
+    window.step()
+    if window.sign() == "]":
+        text.refuse(EMPTY(), ADD_ROWS())
+    while True:
+        window.sign()
+        line = window.line
+        yield Record(window.value(), line)
+        sign = window.sign()
+        if sign not in (",", "]"):
+            text.refuse(BROKEN(reason="a comma or ] is missing"), MEND_LINE(), window.line)
+        window.step()
+        if sign == "]":
             break
-        if not text.startswith(",", place):
-            _refuse(BROKEN(reason="a comma or ] is missing"), MEND_LINE(), path, line)
-        place += 1
-    if text[place + 1 :].strip():
-        _refuse(NOT_A_LIST(), MEND_LINE(), path, line)
+    if window.sign():
+        text.refuse(NOT_A_LIST(), MEND_LINE(), window.line)
 
 
-def _after_space(text: str, place: int) -> int:
-    while place < len(text) and text[place] in " \t\r\n":
-        place += 1
-    return place
+class _Window:
+    """The part of a long JSON text around the place that is being read, and the line of that place."""
+
+    def __init__(self, text: TextFile) -> None:
+        self._text, self._pieces = text, text.pieces()
+        self._held, self._place, self._ended = "", 0, False
+        self.line = 1
+
+    def sign(self) -> str:
+        """The next character that is no white space, gone to; empty at the end."""
+        while True:
+            place = self._place
+            while place < len(self._held) and self._held[place] in " \t\r\n":
+                place += 1
+            self._go_to(place)
+            if place < len(self._held):
+                return self._held[place]
+            if not self._more():
+                return ""
+
+    def step(self) -> None:
+        self._place += 1
+
+    def value(self) -> Any:
+        """The JSON value that begins here, gone behind. Raises Refusal where it is broken or longer than a line."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held, self._place)
+            except (ValueError, RecursionError) as error:
+                line = self.line + self._held.count("\n", self._place, getattr(error, "pos", self._place))
+                long = len(self._held) - self._place > text_files.LONGEST_LINE
+                if long or isinstance(error, RecursionError) or not self._more():
+                    self._text.refuse(BROKEN(reason=_reason(error)), MEND_LINE(), line)
+                continue
+            # A number at the very end of what is held may go on.
+            if end < len(self._held) or not self._more():
+                self._go_to(end)
+                return value
+
+    def _go_to(self, place: int) -> None:
+        self.line += self._held.count("\n", self._place, place)
+        self._place = place
+
+    def _more(self) -> bool:
+        """At least twice as much of the text, or False at its end."""
+        held = [self._held[self._place :]]
+        wanted, got = max(1, len(held[0])), 0
+        while got < wanted and not self._ended:
+            piece = next(self._pieces, None)
+            self._ended = piece is None
+            held.append(piece or "")
+            got += len(held[-1])
+        self._held, self._place = "".join(held), 0
+        return got > 0
 
 
 def _reason(error: Exception) -> str:
@@ -128,7 +179,3 @@ def _reason(error: Exception) -> str:
         said = error.msg[:1].lower() + error.msg[1:]
         return f"{said} at column {error.colno}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else "a number in it is too long"
-
-
-def _refuse(said: Message, fix: Message, path: Path, line: int | None = None) -> NoReturn:
-    raise Refusal(said, fix, option="dataset.train", path=path, line=line)

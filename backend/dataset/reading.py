@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import Any
 
 from finetty.backend.conversation.rows import Row
 from finetty.backend.dataset.facts import Refused
-from finetty.backend.dataset.files import Record, records
+from finetty.backend.dataset.files import Record, RowsFile
 from finetty.backend.dataset.formats import SAMPLE_ROWS, Format, Unusable, read_record, recognise
+from finetty.backend.dataset.kept import KeptRows, RowStore
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import DataFile, Recipe
 
@@ -26,11 +29,33 @@ OTHER_ROWS = message("dataset.other_rows", "Give rows that differ.")
 BROKEN_TEXT = message("dataset.broken_text", "The row holds half of a character, which no tokenizer reads.")
 
 
+FIRST_LOOK_ROWS = 500
+SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the reading or measuring is: `done` of `total`, both in the same unit (bytes of files, or rows)."""
+
+    done: int
+    total: int
+    rows: int
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+
+Report = Callable[[Progress], None]
+"""Told how far it is, a few times a second, from the thread that reads; what it raises ends the reading."""
+
+
 @dataclass
 class Rows:
     """What the recipe's files hold. Of the refused rows only the first of each kind is kept, with its count."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+    """Rows to learn from. They are read again, from where they were put aside, each time they are asked for."""
     refused: list[Refused] = field(default_factory=list)
     refused_count: int = 0
     duplicates: int = 0
@@ -38,11 +63,13 @@ class Rows:
     """File → format."""
     recognised: dict[str, Format] = field(default_factory=dict)
     """File → format, its columns, and how sure."""
+    encodings: dict[str, str] = field(default_factory=dict)
+    """File → the encoding of its text, where it is one that was recognised."""
     sha256: str = ""
-
-    @property
-    def read(self) -> int:
-        return len(self.rows) + self.refused_count + self.duplicates
+    read: int = 0
+    """Records found in the files, used or not."""
+    whole: bool = True
+    """False where only the first rows of each file were looked at."""
 
 
 class Refusals:
@@ -64,17 +91,29 @@ class Refusals:
         return [replace(first, count=self._counts[kind]) for kind, first in self._first.items()]
 
 
-def read_rows(recipe: Recipe) -> Rows:
+def read_rows(recipe: Recipe, report: Report | None = None) -> Rows:
     """The rows to learn from. Raises Refusal: no file, an empty or broken one (with its line), nothing usable."""
-    if not recipe.dataset.train:
-        raise Refusal(NO_DATA(), ADD_FILE(), option="dataset.train")
-    return _read(recipe.dataset.train)
+    return _read(_train_files(recipe), report)
+
+
+def first_look(recipe: Recipe, rows: int = FIRST_LOOK_ROWS) -> Rows:
+    """The same of the first `rows` records of each file alone, at once however long the files are.
+
+    Its `whole` is False unless the files end there. Raises Refusal as `read_rows` does, of what it sees.
+    """
+    return _read(_train_files(recipe), None, rows)
 
 
 def read_validation(recipe: Recipe) -> Rows | None:
     """The rows of the recipe's validation file; None where validation rows come from the training files."""
     path = recipe.dataset.validation
     return _read([DataFile(path=path)]) if isinstance(path, str) and path != "auto" else None
+
+
+def _train_files(recipe: Recipe) -> Sequence[DataFile]:
+    if not recipe.dataset.train:
+        raise Refusal(NO_DATA(), ADD_FILE(), option="dataset.train")
+    return recipe.dataset.train
 
 
 _WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -86,42 +125,90 @@ def fingerprint(row: Row) -> bytes:
     return hashlib.sha256(_WRITER.encode([said, row.tools]).encode()).digest()[:16]
 
 
-def _read(files: Sequence[DataFile]) -> Rows:
-    rows, refusals, seen = Rows(), Refusals(), set[bytes]()
-    digest = hashlib.sha256()
-    for file in files:
-        for row in _rows_of(file, rows, refusals):
-            try:
-                mark = fingerprint(row)
-            except UnicodeEncodeError:
-                refusals.add(row.source, row.line, BROKEN_TEXT())
-                continue
-            if mark in seen:
-                rows.duplicates += 1
-                continue
-            seen.add(mark)
+class Reporter:
+    """Passes progress on, but not more often than it is worth."""
+
+    def __init__(self, report: Report | None, total: int) -> None:
+        self._report, self._total, self._next = report, total, 0.0
+
+    def at(self, done: int, rows: int, *, end: bool = False) -> None:
+        if self._report is not None and (end or time.monotonic() >= self._next):
+            self._report(Progress(self._total if end else done, self._total, rows))
+            self._next = time.monotonic() + SECONDS_BETWEEN_REPORTS
+
+
+class _Reading:
+    """One reading of some files: what was found so far, and what was seen already."""
+
+    def __init__(self, files: Sequence[DataFile], report: Report | None, most: int | None) -> None:
+        self.files, self.most = files, most
+        self.rows, self.refusals, self.store = Rows(), Refusals(), RowStore()
+        self.seen: set[bytes] = set()
+        self.done_before = 0
+        self.reporter = Reporter(report, sum(map(_size, files)))
+
+    def carried_out(self) -> Rows:
+        for file in self.files:
+            for row in self._rows_of(file):
+                self._take(row)
+            self.done_before += _size(file)
+        self.reporter.at(0, len(self.store), end=True)
+        found, digest = self.rows, hashlib.sha256()
+        kept = KeptRows(self.store, array("Q", range(len(self.store))))
+        for mark in kept.marks():
             digest.update(mark)
-            rows.rows.append(row)
-    rows.refused, rows.refused_count, rows.sha256 = refusals.kinds(), refusals.count, digest.hexdigest()
-    _check(rows)
-    return rows
+        found.rows, found.sha256 = kept, digest.hexdigest()
+        found.refused, found.refused_count = self.refusals.kinds(), self.refusals.count
+        _check(found)
+        return found
 
-
-def _rows_of(file: DataFile, rows: Rows, refusals: Refusals) -> Iterator[Row]:
-    path = Path(file.path).expanduser()
-    found = records(path)
-    sample = list(islice(found, SAMPLE_ROWS))
-    form = _format(file, path, sample, refusals)
-    if form is None:
-        return
-    rows.formats[file.path], rows.recognised[file.path] = form.name, form
-    for record in chain(sample, found):
+    def _take(self, row: Row) -> None:
         try:
-            turns, tools = read_record(record.value, form)
-        except Unusable as unusable:
-            refusals.add(file.path, record.line, unusable.reason)
-        else:
-            yield Row(turns, file.path, record.line, tools)
+            mark = fingerprint(row)
+        except UnicodeEncodeError:
+            self.refusals.add(row.source, row.line, BROKEN_TEXT())
+            return
+        if mark in self.seen:
+            self.rows.duplicates += 1
+            return
+        self.seen.add(mark)
+        self.store.append(row, mark)
+
+    def _rows_of(self, file: DataFile) -> Iterator[Row]:
+        path = Path(file.path).expanduser()
+        source = RowsFile(path)
+        found = source.records()
+        sample = list(islice(found, SAMPLE_ROWS))
+        form = _format(file, path, sample, self.refusals)
+        if form is None:
+            return
+        self.rows.formats[file.path], self.rows.recognised[file.path] = form.name, form
+        for number, record in enumerate(chain(sample, found)):
+            if number == self.most:
+                self.rows.whole = False
+                found.close()
+                break
+            self.rows.read += 1
+            self.reporter.at(self.done_before + source.done, self.rows.read)
+            try:
+                turns, tools = read_record(record.value, form)
+            except Unusable as unusable:
+                self.refusals.add(file.path, record.line, unusable.reason)
+            else:
+                yield Row(turns, file.path, record.line, tools)
+        if source.encoding is not None:
+            self.rows.encodings[file.path] = source.encoding
+
+
+def _read(files: Sequence[DataFile], report: Report | None = None, most: int | None = None) -> Rows:
+    return _Reading(files, report, most).carried_out()
+
+
+def _size(file: DataFile) -> int:
+    try:
+        return Path(file.path).expanduser().stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _format(file: DataFile, path: Path, sample: list[Record], refusals: Refusals) -> Format | None:
@@ -136,6 +223,8 @@ def _format(file: DataFile, path: Path, sample: list[Record], refusals: Refusals
 
 
 def _check(rows: Rows) -> None:
+    if not rows.whole:
+        return
     if not rows.rows:
         first = rows.refused[0]
         said = NOTHING_USABLE(count=rows.refused_count)

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from finetty.backend.conversation.encoder import Encoder
-from finetty.backend.conversation.rows import Row
+from finetty.backend.conversation.rows import Encoded, Row
 from finetty.backend.dataset.facts import DataFacts, Refused
-from finetty.backend.dataset.reading import Refusals, Rows
+from finetty.backend.dataset.reading import Refusals, Report, Reporter, Rows
 
 HISTOGRAM_BINS = 20
 
 
-def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
-    """The facts of the rows; with an encoder, measured in tokens."""
-    usable, lengths, trained, refusals = rows.rows, [], 0, Refusals()
-    if encoder is not None:
-        usable = []
-        for encoded in encoder.with_cutoff(None).encode_rows(rows.rows):
-            if encoded.problem is not None:
-                refusals.add(encoded.row.source, encoded.row.line, encoded.problem)
-                continue
-            usable.append(encoded.row)
-            lengths += [len(sequence.ids) for sequence in encoded.sequences]
-            trained += sum(sequence.trained_tokens for sequence in encoded.sequences)
+class _Counts:
+    """What is counted of the usable rows while they pass by once."""
+
+    def __init__(self) -> None:
+        self.rows = self.turns = self.reasoning = self.tools = self.trained = 0
+        self.lengths, self.answers = array("L"), array("q")
+
+    def add(self, row: Row, sequences: Sequence[Encoded] = ()) -> None:
+        self.rows += 1
+        self.turns += len(row.turns)
+        self.reasoning += row.reasons
+        self.tools += bool(row.tools or any(turn.tool_calls for turn in row.turns))
+        self.answers.append(hash(row.answers))
+        self.lengths.extend(len(sequence.ids) for sequence in sequences)
+        self.trained += sum(sequence.trained_tokens for sequence in sequences)
+
+    @property
+    def identical_answers(self) -> int:
+        """How many rows share the most frequent answers."""
+        return max((len(list(same)) for _, same in groupby(sorted(self.answers))), default=0)
+
+
+def data_facts(rows: Rows, encoder: Encoder | None, report: Report | None = None) -> DataFacts:
+    """The facts of the rows; with an encoder, measured in tokens. `report` is told how far the measuring is."""
+    counts, refusals = _Counts(), Refusals()
+    if encoder is None:
+        for row in rows.rows:
+            counts.add(row)
+    else:
+        _measure(rows.rows, encoder, counts, refusals, Reporter(report, len(rows.rows)))
     return DataFacts(
-        rows=len(usable),
+        rows=counts.rows,
         refused=rows.refused_count + refusals.count,
         duplicates=rows.duplicates,
-        lengths=tuple(lengths),
-        trained_tokens=trained,
+        lengths=tuple(counts.lengths),
+        trained_tokens=counts.trained,
         measured=encoder is not None,
         formats=dict(rows.formats),
         sha256=rows.sha256,
-        identical_answers=_identical_answers(usable),
-        turns=sum(len(row.turns) for row in usable),
-        reasoning_rows=sum(row.reasons for row in usable),
-        tool_rows=sum(bool(row.tools or any(turn.tool_calls for turn in row.turns)) for row in usable),
+        identical_answers=counts.identical_answers,
+        turns=counts.turns,
+        reasoning_rows=counts.reasoning,
+        tool_rows=counts.tools,
         left_out=tuple(refusals.kinds()),
         template=encoder.name if encoder is not None else "",
         template_reason=encoder.reason if encoder is not None else None,
@@ -46,13 +66,29 @@ def data_facts(rows: Rows, encoder: Encoder | None) -> DataFacts:
     )
 
 
+def _measure(rows: Sequence[Row], encoder: Encoder, counts: _Counts, refusals: Refusals, reporter: Reporter) -> None:
+    for number, encoded in enumerate(encoder.with_cutoff(None).encode_rows(rows)):
+        reporter.at(number, counts.rows)
+        if encoded.problem is not None:
+            refusals.add(encoded.row.source, encoded.row.line, encoded.problem)
+        else:
+            counts.add(encoded.row, encoded.sequences)
+    reporter.at(0, counts.rows, end=True)
+
+
 def data_report(rows: Rows, facts: DataFacts, cutoff: int | None = None) -> dict[str, Any]:
     """The report as JSON: rows, what was refused with file and line, lengths and tokens, what a cutoff cuts."""
     return {
+        "whole": rows.whole,
         "rows": {"read": rows.read, "used": facts.rows, "refused": facts.refused, "duplicates": facts.duplicates},
         "refused": [_refused(kind) for kind in (*rows.refused, *facts.left_out)],
         "formats": {
-            path: {"format": form.name, "columns": dict(form.columns), "sure": round(form.sure, 4)}
+            path: {
+                "format": form.name,
+                "columns": dict(form.columns),
+                "sure": round(form.sure, 4),
+                "encoding": rows.encodings.get(path),
+            }
             for path, form in rows.recognised.items()
         },
         "turns": facts.turns,
@@ -97,8 +133,3 @@ def histogram(lengths: Sequence[int], bins: int = HISTOGRAM_BINS) -> list[dict[s
         {"from": shortest + place * width, "to": shortest + (place + 1) * width - 1, "count": counts[place]}
         for place in range(max(counts) + 1)
     ]
-
-
-def _identical_answers(rows: Sequence[Row]) -> int:
-    """How many rows share the most frequent answers."""
-    return max(Counter(hash(row.answers) for row in rows).values(), default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def _to_the_end(journal: Journal, *, from_checkpoint: bool) -> str:
 class _Data:
     """Rows for the tokenizer's check, and their sequences as the model gets them."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     train: Any
     held_out: Any
     sha256: str
@@ -265,7 +266,7 @@ def read_data(plan: Plan, encoder: Encoder) -> _Data:
     """The rows as sequences, split into what is learned and what is held out. Raises Refusal."""
     from finetty.backend.training.batches import Example, Examples
 
-    def encoded(rows: list[Row]) -> Examples:
+    def encoded(rows: Sequence[Row]) -> Examples:
         sequences = (Example(one.ids, one.trained) for row in encoder.encode_rows(rows) for one in row.sequences)
         return Examples([example for example in sequences if example.targets])
 

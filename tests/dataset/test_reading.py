@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from finetty.backend.dataset import files, read_rows, read_validation
+from finetty.backend.dataset import read_rows, read_validation, text_files
 from finetty.backend.dataset.reading import Refusals, fingerprint
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe import Recipe, with_values
@@ -52,7 +52,7 @@ BROKEN: list[tuple[Any, int]] = [
     ('[\n{"prompt": "a", "completion": "b"},\n{"prompt": "c" "completion": "d"}\n]', 3),
     ('[{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}]', 2),
     ('[{"prompt": "a", "completion": "b"},\n', 2),
-    ('[{"prompt": "a", "completion": "b"}]\n\nmore', 1),
+    ('[{"prompt": "a", "completion": "b"}]\n\nmore', 3),
     (b'{"prompt": "a", "completion": "b"}\n{"prompt": "\xff\xfe"}\n', 2),
     (b'[{"prompt": "a",\n"completion": "\xff"}]', 2),
     (b"\x00" * 100, 1),
@@ -74,7 +74,7 @@ def test_a_broken_file_is_refused_with_its_line(read: Any, content: Any, line: i
 
 
 def test_a_huge_line_is_refused(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     with pytest.raises(Refusal) as refused:
         read([GOOD, {"instruction": "x" * 2000, "output": "y"}])
     assert refused.value.line == 2
@@ -163,7 +163,7 @@ def test_the_same_rows_have_the_same_hash(read: Any) -> None:
     moved = read([{"instruction": "b", "output": "c"}, GOOD], "moved.jsonl")
     assert first.sha256 == same.sha256
     assert first.sha256 != moved.sha256
-    assert len({fingerprint(row) for row in first.rows + moved.rows}) == 2
+    assert len({fingerprint(row) for row in [*first.rows, *moved.rows]}) == 2
 
 
 def test_a_validation_file(read: Any, tmp_path: Path) -> None:
