@@ -7,18 +7,20 @@ import inspect
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finetty.backend.messages import Refusal
+from finetty.tui.errors import EXIT_REFUSED, stop, with_errors_said
 from finetty.tui.language import _, mark, set_language, translate
+from finetty.tui.launcher import on_terminal, open_app
+from finetty.tui.text import visible
 
 if TYPE_CHECKING:
     from finetty.backend.planning.facts import Facts
@@ -48,8 +50,6 @@ Language = Annotated[
 Plain = Annotated[bool, typer.Option("--plain", help=mark("Print plain lines, without a screen."))]
 Ascii = Annotated[bool, typer.Option("--ascii", help=mark("Draw with ASCII characters only."))]
 Debug = Annotated[bool, typer.Option("--debug", help=mark("Show the traceback of an error."))]
-
-EXIT_REFUSED = 2
 
 
 def common_options(
@@ -94,48 +94,9 @@ def command(name: str, summary: str) -> Callable[[Callable[..., None]], Callable
     return register
 
 
-def with_errors_said(action: Callable[[], None], *, debug: bool) -> None:
-    """Run `action`; what goes wrong is said on stderr. Raises typer.Exit."""
-    try:
-        action()
-    except Refusal as refusal:
-        if debug:
-            traceback.print_exc()
-        stop(said(refusal))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-    except (typer.Exit, typer.Abort, SystemExit, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        problem = f"{type(error).__name__}: {error}"
-        stop(_("finetty itself failed: {problem}. Run it again with --debug to see where.").format(problem=problem), 1)
-
-
-def said(refusal: Refusal) -> str:
-    """A refusal as one line in the user's language: place, what is wrong, what mends it."""
-    place = "" if refusal.path is None else f"{refusal.path}:{refusal.line}: " if refusal.line else f"{refusal.path}: "
-    fix = f" {translate(refusal.fix)}" if refusal.fix else ""
-    return place + translate(refusal.said) + fix
-
-
-def stop(sentence: str, code: int = EXIT_REFUSED) -> NoReturn:
-    print(printable(sentence), file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def printable(text: str) -> str:
-    """Text from anywhere, with escape and other control characters made visible."""
-    from finetty.tui.text import visible
-
-    return visible(text)
-
-
 def say(lines: Iterable[str]) -> None:
     for line in lines:
-        print(printable(line))
+        print(visible(line))
 
 
 def print_json(document: Any) -> None:
@@ -154,24 +115,6 @@ def home(
     with_errors_said(lambda: common_options(lang, runs_dir, ascii_only), debug=debug)
     if context.invoked_subcommand is None:
         with_errors_said(lambda: open_app("home", None), debug=debug)
-
-
-def open_app(start: Literal["home", "new", "demo"], recipe: Recipe | None, *, fault: str | None = None) -> None:
-    """The app on a terminal; without one, a sentence that says what to use instead."""
-    if not on_terminal():
-        stop(
-            _(
-                "finetty's screen needs a terminal. Without one, use `finetty train RECIPE --plain`, "
-                "`finetty plan RECIPE` or `finetty demo`; `finetty --help` lists every command."
-            )
-        )
-    from finetty.tui.app import FinettyApp
-
-    FinettyApp(draft=recipe, start=start, fault=fault).run_and_hand_over()
-
-
-def on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @command("new", mark("Open the wizard."))
@@ -216,7 +159,7 @@ def plan(
 
         say(plan_lines(planned))
     if planned.errors:
-        raise typer.Exit(EXIT_REFUSED)
+        sys.exit(EXIT_REFUSED)
 
 
 @command("train", mark("Train: with the dashboard on a terminal, in plain lines elsewhere."))
@@ -238,7 +181,7 @@ def train_recipe(recipe: Recipe, *, plain: bool) -> None:
     from finetty.tui.plain import finding_lines
 
     root = runs_root()
-    facts = gather(recipe, runs_root=root, report=lambda said: print(printable(translate(said)), file=sys.stderr))
+    facts = gather(recipe, runs_root=root, report=lambda said: print(visible(translate(said)), file=sys.stderr))
     planned = make_plan(recipe, facts.model, facts.machine, facts.data)
     if planned.errors:
         stop("\n".join(finding_lines(planned.errors)))
@@ -328,7 +271,7 @@ def steer(run: Run, name: str) -> None:
     answer = wait_for_result(run, send_command(run, name))
     if answer is None:
         stop(_("The run {run} has not answered within 30 seconds; the command waits for it.").format(run=run.id), 1)
-    print(printable(f"{run.id}: {name}: {answer.get('result')}"))
+    print(visible(f"{run.id}: {name}: {answer.get('result')}"))
 
 
 @command("rm", mark("Delete a run's folder: its checkpoints and its result."))

@@ -18,6 +18,9 @@ from finetty.tui.holder import VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from finetty.backend.recipe import Recipe
+    from finetty.tui.app import Start
+
     Child = Callable[[], None]
 
 SCREENS = ("new", "demo", "train", "attach", "resume")
@@ -81,11 +84,33 @@ def hold(child: Child) -> int:
 
 
 def command_line(arguments: list[str]) -> None:
-    """The command line in this very process."""
+    """The command line in this very process; without arguments the app itself, which saves it a tenth of a second."""
     sys.argv[1:] = arguments
+    if not arguments:
+        from finetty.tui.errors import with_errors_said
+
+        with_errors_said(lambda: open_app("home"))
+        return
     from finetty.tui.cli import main as run_command
 
     run_command()
+
+
+def open_app(start: Start, recipe: Recipe | None = None, *, fault: str | None = None) -> None:
+    """The app on a terminal; without one, a sentence that says what to use instead."""
+    if not on_terminal():
+        from finetty.tui.errors import stop
+        from finetty.tui.language import _
+
+        stop(
+            _(
+                "finetty's screen needs a terminal. Without one, use `finetty train RECIPE --plain`, "
+                "`finetty plan RECIPE` or `finetty demo`; `finetty --help` lists every command."
+            )
+        )
+    from finetty.tui.app import FinettyApp
+
+    FinettyApp(draft=recipe, start=start, fault=fault).run_and_hand_over()
 
 
 def run_child(run: str, *options: str) -> Child:

@@ -22,9 +22,10 @@ from typing import Any, TextIO
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.runs import EventLog, Run, send_command
 from finetty.backend.runs.console import trim_console
+from finetty.tui.errors import EXIT_FAILED, EXIT_REFUSED, said
 from finetty.tui.follow import Follower, last_line
 from finetty.tui.holder import Holder
-from finetty.tui.language import _, translate
+from finetty.tui.language import _
 from finetty.tui.plain import finding_lines
 from finetty.tui.processes import leave_terminal, point
 
@@ -32,7 +33,6 @@ BROKE = message("run.broke", "Training could not begin: {kind}: {reason}")
 SEE_CONSOLE = message("run.see_console", "The whole account is in {path}.")
 
 EXIT_CODES = {"finished": 0, "stopped": 130}
-EXIT_FAILED, EXIT_REFUSED = 1, 2
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_TRIMS = 10.0
 SECONDS_FOR_A_LINE = 2.0
@@ -45,7 +45,7 @@ def main() -> None:
         process = TrainingProcess(Run.open(Path(folder)), resume="--resume" in arguments)
         sys.exit(process.run_plain() if "--plain" in arguments else process.run_dashboard())
     except Refusal as refusal:
-        print(refused(refusal), file=sys.stderr)
+        print(said(refusal), file=sys.stderr)
         sys.exit(EXIT_REFUSED)
 
 
@@ -171,7 +171,7 @@ class TrainingProcess:
     def _close(self) -> None:
         """The last words on the terminal: what was refused, or what became of the run."""
         if self._refusal:
-            _print(refused(self._refusal), self._err)
+            _print(said(self._refusal), self._err)
         else:
             from finetty.tui.ending import ending_lines
             from finetty.tui.text import visible
@@ -235,11 +235,6 @@ class TrainingProcess:
         if state == "stopped" and self._signal == signal.SIGTERM:
             return 128 + signal.SIGTERM
         return EXIT_CODES.get(state, EXIT_FAILED)
-
-
-def refused(refusal: Refusal) -> str:
-    """What the backend refused, with what mends it, in the user's language."""
-    return translate(refusal.said) + (f" {translate(refusal.fix)}" if refusal.fix else "")
 
 
 def _choose_libraries(plan: dict[str, Any]) -> None:
