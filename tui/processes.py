@@ -11,7 +11,7 @@ from typing import NoReturn
 from finetty.backend.runs import Run
 from finetty.tui import launcher
 from finetty.tui.holder import Holder
-from finetty.tui.language import language
+from finetty.tui.language import _, language
 
 
 def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
@@ -29,6 +29,7 @@ def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
     if holder is None or not holder.tell("run", run=str(run.path), options=resuming, environment=_settings()):
         # The terminal went while the run was being prepared; it was asked for, so it is trained.
         become(run, "--plain", *resuming)
+    print(_("Starting {run}.").format(run=run.id), flush=True)
     sys.exit(0)
 
 
