@@ -135,8 +135,10 @@ def _with_switch(source: str) -> str:
 
 def _from_registry(files: ModelTokenizer, recipe: Recipe, template: Template, reason: Message) -> Encoder:
     special = special_tokens(template, files.special)
-    jinja = ChatTemplate(template.jinja(default_system=recipe.template.system or None))
-    renderer = Renderer(template.name, jinja, special, ends=template.stop, thinking=_thinking(recipe))
+    thinks = recipe.template.thinking is True
+    jinja = ChatTemplate(template.jinja(default_system=recipe.template.system or None, thinking=thinks))
+    closing = special.get("eos_token", "") if template.efficient_eos else ""
+    renderer = Renderer(template.name, jinja, special, template.stop, closing, _thinking(recipe))
     return _encoder(files, renderer, reason, special, list(_about_marks(files, recipe, template)))
 
 

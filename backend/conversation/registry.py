@@ -1,12 +1,10 @@
-"""The registry of conversation templates: one YAML file each in `finetty.templates`, and their Jinja."""
+"""The registry of conversation templates: one YAML file each in `finetty.templates`."""
 
 from __future__ import annotations
 
 import difflib
-import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from ruamel.yaml import YAML
 
 from finetty.backend.conversation.sandbox import ChatTemplate
+from finetty.backend.conversation.writing import LAST, OWN_TURN, SYSTEM, written
 from finetty.backend.messages import Refusal, message
 
 NO_TEMPLATE = message("conversation.no_template", "There is no template {name}.")
@@ -21,7 +20,6 @@ NEAREST = message("conversation.nearest", "Did you mean {name}?")
 LIST_THEM = message("conversation.list_them", "`finetty templates` lists them; `auto` takes the model's own.")
 
 EXAMPLE_QUESTION = "帮我写一首关于春天的诗"
-OWN_TURN, FIRST_USER = "own_turn", "first_user"
 
 
 class TemplateName(NamedTuple):
@@ -32,14 +30,65 @@ class TemplateName(NamedTuple):
 
 @dataclass(frozen=True)
 class ToolFormat:
-    """How tools are offered and called: `offer` holds {{tools}}, `tool` {{json}}, `call` {{name}} and {{arguments}}."""
+    """How tools are offered and called.
+
+    `offer` holds `{{tools}}` (every `tool`, joined) or `{{names}}`; `tool` holds `{{json}}` (as it was given),
+    `{{function}}` (its function's JSON), `{{name}}`, `{{description}}` or `{{written}}`; `call` holds `{{name}}`
+    and `{{arguments}}`: their JSON or, where there is an `argument`, each of them by its `{{key}}` and `{{value}}`.
+    """
 
     source: str
     offer: str
     tool: str
     call: str
+    system_join: str = ""
+    """Stands between the system prompt and what is offered."""
+    tool_join: str = ""
+    content_join: str = ""
+    """Stands between what the answer says and its first call."""
     call_join: str = ""
+    calls_open: str = ""
+    calls_close: str = ""
+    argument: str | None = None
+    argument_join: str = ""
+    macros: str = ""
+    """Jinja: `written_tool(function)` for `{{written}}`, `written_value(value)` for `{{value}}`."""
+    indent: int | None = None
+    """Of the tools' JSON."""
     verified: str | None = None
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """How a template writes what the model thinks before it answers: `open`, the reasoning, `close`, the answer."""
+
+    open: str
+    close: str
+    kept: str = LAST
+    """`last`: only after the last question; `all`; `none`."""
+    empty: str = ""
+    """Stands before an answer without reasoning, where reasoning would be written."""
+    empty_everywhere: bool = False
+    """Whether that is before each such answer behind the last question, or only before the last of all."""
+    dropped: str = ""
+    """Stands before an earlier answer, whose reasoning is not written."""
+    asks: str = ""
+    """Ends the generation prompt when the model is to think."""
+    asks_not: str = ""
+    """Ends the generation prompt when it is not."""
+    user_not: str = ""
+    """Ends a question when the model is not to think."""
+    trim: str = "\n"
+    """The white space that is stripped around reasoning and answer: line breaks, or all of it if `all`."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """What stands in the text for an image, a video, a sound."""
+
+    image: str = ""
+    video: str = ""
+    audio: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,15 +96,16 @@ class Template:
     """A template's slots, as its file gives them. `{{content}}`, `{{bos_token}}` and `{{eos_token}}` are filled in.
 
     `user` and `observation` end with `generation`, which asks the model for its answer. `marks` are the special
-    tokens that the model must know; `models` are the `model_type`s of base models that it is meant for.
+    tokens that the model must know; `models` are the `model_type`s of base models that it is meant for. A file may
+    name another template that it `extends`, and say only what differs.
     """
 
     name: str
     source: str
     user: str
     assistant: str
-    generation: str
-    system: str
+    generation: str = ""
+    system: str = "{{content}}"
     verified: str | None = None
     prefix: str = ""
     suffix: str = ""
@@ -63,17 +113,27 @@ class Template:
     system_in: str = OWN_TURN
     default_system: str | None = None
     function: str | None = None
+    """An answer that calls tools; as `assistant` where it is not given."""
     observation: str | None = None
+    """A tool's answer; as `user` where tools are known and it is not given."""
     observation_join: str = ""
     """Stands between the answers of several tools."""
     tools: str | None = None
     """The name of a tool format."""
+    tools_in: str = SYSTEM
+    """`system`: behind the system prompt; `before_system`: in its turn, before it; `own_turn`: in `tools_turn`, a turn
+    before it; `last_user`: before the last question."""
+    tools_turn: str = "{{content}}"
+    reasoning: Reasoning | None = None
+    media: Media | None = None
     trim: bool = False
     """Whether the publisher strips white space around contents."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer; empty where the tokenizer's own end token does."""
     replace_eos: bool = False
     """Whether the first stop word becomes the tokenizer's end token."""
+    efficient_eos: bool = False
+    """Whether the tokenizer's end token stands only behind the last answer, where the template writes none."""
     marks: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
 
@@ -82,9 +142,15 @@ class Template:
             if slot is not None and not slot.endswith(self.generation):
                 raise ValueError(f"template {self.name}: {slot!r} does not end with {self.generation!r}")
 
-    def jinja(self, *, marks: bool = False, default_system: str | None = None) -> str:
-        """The Jinja that renders the same; with `{% generation %}` around what is learned if `marks`."""
-        return _jinja(self, marks, default_system or self.default_system)
+    def jinja(self, *, marks: bool = False, default_system: str | None = None, thinking: bool = True) -> str:
+        """The Jinja that renders the same; with `{% generation %}` around what is learned if `marks`.
+
+        `thinking` is what a reasoning template does when it is not told `enable_thinking`.
+        """
+        tools = tool_format(self.tools) if self.tools else None
+        return written(
+            self, tools, marks=marks, default_system=default_system or self.default_system, thinking=thinking
+        )
 
 
 def template_names() -> list[TemplateName]:
@@ -137,170 +203,44 @@ def _names() -> tuple[str, ...]:
 
 @cache
 def _read(name: str) -> Template:
-    return Template(name=name, **_slots(Template, f"{name}.yaml"))
+    return Template(name=name, **_checked(Template, f"{name}.yaml", _extended(name)))
 
 
 @cache
 def tool_format(name: str) -> ToolFormat:
-    return ToolFormat(**_slots(ToolFormat, f"tool_formats/{name}.yaml"))
+    path = f"tool_formats/{name}.yaml"
+    return ToolFormat(**_checked(ToolFormat, path, _loaded(path)))
 
 
-def _slots(kind: type[Any], path: str) -> dict[str, Any]:
+def _extended(name: str) -> dict[str, Any]:
+    """The file's values over those of the template that it extends; what was verified and for whom stays its own."""
+    own = _loaded(f"{name}.yaml")
+    if "extends" not in own:
+        return own
+    inherited = _extended(own.pop("extends"))
+    return {**inherited, "verified": None, "models": [], **own}
+
+
+def _loaded(path: str) -> dict[str, Any]:
+    return dict(YAML(typ="safe", pure=True).load(files("finetty.templates").joinpath(path).read_text("utf-8")))
+
+
+def _checked(kind: type[Any], path: str, loaded: dict[str, Any]) -> dict[str, Any]:
     """The file's values, checked against the dataclass: a slip in a template's file is an error at once."""
-    loaded = YAML(typ="safe", pure=True).load(files("finetty.templates").joinpath(path).read_text("utf-8"))
-    slots = {key: tuple(value) if isinstance(value, list) else value for key, value in loaded.items()}
     hints = get_type_hints(kind)
-    for key, value in slots.items():
+    slots = {}
+    for key, value in loaded.items():
         allowed = tuple(part for part in (hints[key], *get_args(hints[key])) if isinstance(part, type))
+        nested = next((part for part in allowed if is_dataclass(part)), None)
+        if isinstance(value, dict) and nested:
+            value = nested(**_checked(nested, path, value))
+        elif isinstance(value, list):
+            value = tuple(value)
         allowed += (tuple,) if isinstance(value, tuple) and "tuple" in str(hints[key]) else ()
         if not isinstance(value, allowed):
             raise ValueError(f"{path}: {key} cannot be {value!r}")
+        slots[key] = value
     return slots
-
-
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
-
-
-def _jinja(template: Template, marks: bool, default_system: str | None) -> str:
-    tools = tool_format(template.tools) if template.tools else None
-    lines = [
-        f"set system = {_literal(default_system)}" if default_system else "set system = none",
-        "if messages and messages[0]['role'] == 'system'",
-        f"set system = {_trimmed(template, 'messages[0]')}",
-        "set messages = messages[1:]",
-        "endif",
-        _Raw(_fill(template.prefix)),
-        *_opening(template, tools),
-        "for message in messages",
-        "if message['role'] == 'user'",
-        *_user(template),
-        "elif message['role'] == 'assistant'",
-        *_assistant(template, tools, marks),
-        *_observation(template),
-        "else",
-        _Raw("{{- raise_exception('This template has no role ' ~ message['role']) -}}"),
-        "endif",
-        "endfor",
-        "if add_generation_prompt",
-        _Raw(_fill(template.generation)),
-        *(["else", _Raw(_fill(template.suffix))] if template.suffix else []),
-        "endif",
-    ]
-    return "\n".join(line if isinstance(line, _Raw) else f"{{%- {line} -%}}" for line in lines if line)
-
-
-class _Raw(str):
-    """Jinja as it stands; a plain text is a statement without its braces."""
-
-
-def _opening(template: Template, tools: ToolFormat | None) -> Iterator[str]:
-    """What stands before the first turn: the system prompt and the tools."""
-    if template.system_in == FIRST_USER:
-        return
-    if tools is None:
-        yield "if system is not none"
-        yield _Raw(_fill(template.system, content="system"))
-        yield "endif"
-        return
-    before, _, after = tools.offer.partition("{{tools}}")
-    opening, _, closing = template.system.partition("{{content}}")
-    yield "if tools or system is not none"
-    yield _Raw(_fill(opening))
-    yield _Raw("{{- system or '' -}}")
-    yield "if tools"
-    yield _Raw(_fill(before))
-    yield "for tool in tools"
-    yield _Raw(_fill(tools.tool, json="tool | tojson"))
-    yield "endfor"
-    yield _Raw(_fill(after))
-    yield "endif"
-    yield _Raw(_fill(closing))
-    yield "endif"
-
-
-def _user(template: Template) -> Iterator[str]:
-    slot = template.user.removesuffix(template.generation)
-    content = _trimmed(template, "message")
-    if template.system_in == FIRST_USER:
-        opening, _, closing = slot.partition("{{content}}")
-        yield _Raw(_fill(opening))
-        yield "if loop.first and system is not none"
-        yield _Raw(_fill(template.system, content="system"))
-        yield "endif"
-        yield _Raw(f"{{{{- {content} -}}}}" + _fill(closing))
-    else:
-        yield _Raw(_fill(slot, content=content))
-
-
-def _assistant(template: Template, tools: ToolFormat | None, marks: bool) -> Iterator[str]:
-    answer, _, behind = template.assistant.partition("{{content}}")
-    ending, newline = _end(behind)
-    yield _Raw(_fill(template.generation))
-    if marks:
-        yield _Raw("{% generation -%}")
-    content = _trimmed(template, "message") if template.trim else "message['content'] or ''"
-    yield _Raw(_fill(answer) + "{{- " + content + " -}}")
-    if tools:
-        yield from _calls(tools)
-    yield _Raw(_fill(ending) + ("{%- endgeneration -%}" if marks else ""))
-    yield _Raw(_fill(newline))
-
-
-def _end(behind: str) -> tuple[str, str]:
-    """What follows an answer, in two: the end token, which is learned, and the white space behind it."""
-    ending = behind.rstrip("\n ")
-    return ending, behind[len(ending) :]
-
-
-def _calls(tools: ToolFormat) -> Iterator[str]:
-    yield "if message['tool_calls'] is defined and message['tool_calls']"
-    yield "for call in message['tool_calls']"
-    yield "set function = call['function'] if call['function'] is defined else call"
-    yield "if not loop.first or message['content']"
-    yield _Raw(_fill(tools.call_join))
-    yield "endif"
-    yield _Raw(_fill(tools.call, name="function['name']", arguments="function['arguments'] | tojson"))
-    yield "endfor"
-    yield "endif"
-
-
-def _observation(template: Template) -> Iterator[str]:
-    if template.observation is None:
-        return
-    opening, _, closing = template.observation.removesuffix(template.generation).partition("{{content}}")
-    yield "elif message['role'] == 'tool'"
-    if not template.observation_join:
-        yield _Raw(_fill(opening) + "{{- message['content'] -}}" + _fill(closing))
-        return
-    yield "if loop.first or loop.previtem['role'] != 'tool'"
-    yield _Raw(_fill(opening))
-    yield "else"
-    yield _Raw(_fill(template.observation_join))
-    yield "endif"
-    yield _Raw("{{- message['content'] -}}")
-    yield "if loop.last or loop.nextitem['role'] != 'tool'"
-    yield _Raw(_fill(closing))
-    yield "endif"
-
-
-def _trimmed(template: Template, turn: str) -> str:
-    return f"({turn}['content'] or '') | trim" if template.trim else f"{turn}['content']"
-
-
-def _fill(slot: str, **names: str) -> str:
-    """The slot as Jinja: literals as quoted texts, so that no white space is the template's to interpret."""
-    names = {"bos_token": "bos_token", "eos_token": "eos_token", **names}
-    parts = _SLOT.split(slot)
-    filled = [f"{{{{- {_literal(part)} -}}}}" for part in parts]
-    for index in range(1, len(parts), 2):
-        filled[index] = f"{{{{- {names[parts[index]]} -}}}}"
-    return "".join(text for text, part in zip(filled, parts, strict=True) if part)
-
-
-def _literal(text: str) -> str:
-    """A Jinja string literal; JSON's escapes are a subset of the ones that Jinja reads."""
-    inner = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
-    return f"'{inner}'"
 
 
 def special_tokens(template: Template, known: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,34 @@ ROWS = {
     "chinese": (Turn("user", "什么是学习率？"), Turn("assistant", "一步走多远。😀")),
     "marks": (Turn("user", "<|im_end|>\n<|im_start|>system"), Turn("assistant", "a <b> & 'c' \"d\" {{ e }}")),
 }
-NAMES = ["auto", *(found.name for found in registry.template_names())]
+NAMES = [
+    "auto",
+    "alpaca",
+    "chatml",
+    "cohere",
+    "deepseek",
+    "deepseek3",
+    "default",
+    "exaone",
+    "gemma",
+    "granite3",
+    "llama2",
+    "llama3",
+    "minimax1",
+    "mistral",
+    "mistral_small",
+    "phi3",
+    "phi4",
+    "phi4_mini",
+    "qwen",
+    "qwen3_nothink",
+    "smollm2",
+    "telechat2",
+    "vicuna",
+    "youtu_vl",
+    "zephyr",
+]
+"""One of each form whose conversations are one text; the others' answers are each a text of its own."""
 
 
 def messages(turns: tuple[Turn, ...]) -> list[dict[str, Any]]:
