@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetty.backend.dataset import text_files
+from finetty.backend.dataset.arrow_files import arrow_kind, from_arrow
+from finetty.backend.dataset.records import ADD_ROWS, EMPTY, Record
+from finetty.backend.dataset.tables import from_table, is_table
 from finetty.backend.dataset.text_files import MEND_LINE, TextFile
 from finetty.backend.messages import Refusal, message
 
@@ -16,22 +18,12 @@ NO_FILE = message("dataset.no_file", "There is no file {path}.")
 A_FOLDER = message("dataset.a_folder", "{path} is a folder, not a file of rows.")
 NOT_A_FILE = message("dataset.not_a_file", "{path} is not a file.")
 UNREADABLE = message("dataset.unreadable", "The file {path} cannot be read: {reason}.")
-EMPTY = message("dataset.empty", "The file is empty.")
 BROKEN = message("dataset.broken", "This line is not valid JSON: {reason}.")
 NOT_A_LIST = message("dataset.not_a_list", "After the list of rows the file goes on.")
-NAME_A_FILE = message("dataset.name_a_file", "Give the path of a JSONL or JSON file.")
+NAME_A_FILE = message("dataset.name_a_file", "Give the path of a JSONL, JSON, CSV, TSV, Parquet or Arrow file.")
 CHECK_PATH = message("dataset.check_path", "Check the path in dataset.train; a relative one counts from the recipe.")
-ADD_ROWS = message("dataset.add_rows", "A row is a JSON object, one on each line, or in one JSON list.")
 
 _DECODER = json.JSONDecoder()
-
-
-@dataclass(frozen=True)
-class Record:
-    """One value of a file and the line, 1-based, on which it begins."""
-
-    value: Any
-    line: int
 
 
 class RowsFile:
@@ -42,6 +34,7 @@ class RowsFile:
         self.kind = ""
         self.compressed = False
         self._text: TextFile | None = None
+        self._share = 0.0
 
     @property
     def encoding(self) -> str | None:
@@ -50,12 +43,17 @@ class RowsFile:
     @property
     def done(self) -> int:
         """Bytes of the file that have been read."""
-        return self._text.done if self._text else 0
+        return self._text.done if self._text else int(self._share * self.path.stat().st_size)
 
     def records(self) -> Generator[Record]:
         """The records in order. Raises Refusal, with the line, where the file cannot be read on."""
         try:
             self._check()
+            kind = arrow_kind(self.path)
+            if kind is not None:
+                self.kind = kind
+                yield from from_arrow(self.path, kind, self._advance)
+                return
             with TextFile(self.path) as text:
                 self._text, self.compressed = text, text.compressed
                 yield from self._from_text(text)
@@ -72,7 +70,13 @@ class RowsFile:
         if self.path.exists() and not self.path.is_file():
             raise Refusal(NOT_A_FILE(path=self.path), NAME_A_FILE(), option="dataset.train")
 
+    def _advance(self, share: float) -> None:
+        self._share = share
+
     def _from_text(self, text: TextFile) -> Iterator[Record]:
+        if is_table(self.path):
+            self.kind = "table"
+            return from_table(text)
         if text.begins_with() == "[":
             self.kind = "json"
             return _from_list(text)

@@ -158,7 +158,7 @@ Guess = tuple[str, dict[str, str]] | None
 
 def _guess_turns(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
     for word in LISTS:
-        value = record.get(lowered.get(word, word))
+        value = _as_list(record.get(lowered.get(word, word)))
         if isinstance(value, list) and (not value or isinstance(value[0], dict)):
             name = "sharegpt" if value and "from" in value[0] else "messages"
             return name, {_TURNS[name]: lowered[word]}
@@ -248,7 +248,7 @@ def _alpaca(record: dict[str, Any], form: Format) -> Iterator[Turn]:
 
 def _history(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     column = form.column("history")
-    history = record.get(column)
+    history = _as_list(record.get(column)) or None
     if history is None:
         return
     if not isinstance(history, list):
@@ -274,10 +274,21 @@ def _messages(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     column = form.column(_TURNS[form.name])
     if column not in record:
         raise Unusable(MISSING(column=shown(column)))
-    if not isinstance(record[column], list):
-        raise Unusable(NOT_TURNS(column=shown(column), what=kind_of(record[column])))
+    turns = _as_list(record[column])
+    if not isinstance(turns, list):
+        raise Unusable(NOT_TURNS(column=shown(column), what=kind_of(turns)))
     yield from _system(record, form)
-    yield from _turns(record[column])
+    yield from _turns(turns)
+
+
+def _as_list(value: Any) -> Any:
+    """A list that a table's cell holds as JSON; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 _READERS: dict[str, Callable[[dict[str, Any], Format], Iterator[Turn]]] = {

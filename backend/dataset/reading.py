@@ -15,9 +15,10 @@ from typing import Any
 
 from finetty.backend.conversation.rows import Row
 from finetty.backend.dataset.facts import Refused
-from finetty.backend.dataset.files import Record, RowsFile
+from finetty.backend.dataset.files import RowsFile
 from finetty.backend.dataset.formats import SAMPLE_ROWS, Format, Unusable, read_record, recognise
 from finetty.backend.dataset.kept import KeptRows, RowStore
+from finetty.backend.dataset.records import Record
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import DataFile, Recipe
 
@@ -191,6 +192,8 @@ class _Reading:
             self.rows.read += 1
             self.reporter.at(self.done_before + source.done, self.rows.read)
             try:
+                if record.problem is not None:
+                    raise Unusable(record.problem)
                 turns, tools = read_record(record.value, form)
             except Unusable as unusable:
                 self.refusals.add(file.path, record.line, unusable.reason)

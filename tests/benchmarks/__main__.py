@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import first_paint, throughput
+from tests.benchmarks import dataset_scale, first_paint, throughput
 
-BENCHMARKS = {"first-paint": first_paint.main, "throughput": throughput.main}
+BENCHMARKS = {"dataset-scale": dataset_scale.main, "first-paint": first_paint.main, "throughput": throughput.main}
 
 
 def main(names: list[str]) -> int:

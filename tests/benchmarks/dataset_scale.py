@@ -1,0 +1,60 @@
+"""A 1 GB JSONL of a million rows: seconds to its first report, seconds to the whole one, and the memory it took."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROWS = 1_000_000
+BYTES = 1 << 30
+FIRST_GOAL, MEMORY_GOAL = 2.0, 500
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="finetty-scale-") as folder:
+        path = Path(folder) / "million.jsonl"
+        write_rows(path)
+        for look in ("first", "whole"):
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.dataset_scale", look, str(path)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            print(f"{path.stat().st_size / 1e9:.2f} GB, {look} look: {done.stdout.strip()}")
+    print(f"goals: first look under {FIRST_GOAL} s, never more than {MEMORY_GOAL} MB")
+
+
+def write_rows(path: Path) -> None:
+    """Rows of unequal length; one in a hundred cannot be used."""
+    words = "the rank of a matrix is how many of its rows are independent of each other " * 30
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(ROWS):
+            length = BYTES // ROWS // 4 + number * 7919 % 1550
+            answer = "" if number % 100 == 99 else f"{number} {words[:length]}"
+            row = json.dumps({"instruction": f"Question {number}?", "output": answer})
+            file.write(row + "\n")
+
+
+def look(kind: str, path: Path) -> None:
+    """In a process of its own, so that its highest memory is the reading's alone."""
+    started = time.monotonic()
+    from finetty.backend.dataset import data_facts, data_report, first_look, read_rows
+    from finetty.backend.recipe import Recipe, with_values
+
+    recipe = with_values(Recipe(), {"dataset.train": [{"path": str(path)}]})
+    told = []
+    rows = first_look(recipe) if kind == "first" else read_rows(recipe, told.append)
+    report = data_report(rows, data_facts(rows, None))
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{seconds:.2f} s, {peak:.0f} MB, {report['rows']}, {len(told)} times told how far it is")
+
+
+if __name__ == "__main__":
+    main() if len(sys.argv) < 3 else look(sys.argv[1], Path(sys.argv[2]))
