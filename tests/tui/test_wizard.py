@@ -6,11 +6,12 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from finetty.backend.models.places import PROOF
+from finetty.backend.models.places import PROOF, LocalModel
 from finetty.backend.models.sources import DOWNLOADING
 from finetty.backend.recipe import Recipe, load_recipe, options, with_values
 from finetty.backend.runs import Run
@@ -24,7 +25,7 @@ from finetty.tui.screens.settings import Settings
 from finetty.tui.screens.wizard import ORDER, Wizard
 from finetty.tui.widgets.field import Field, control_id
 
-from .wizard_pilot import MACHINE, answer, paste, settled, shown, wizard
+from .wizard_pilot import MACHINE, answer, left, paste, settled, shown, wizard
 
 SMALL, LARGE = (80, 24), (120, 40)
 
@@ -44,7 +45,7 @@ def home(tmp_path: Path, tiny_model: Path, tiny_data: Path, monkeypatch: pytest.
     monkeypatch.chdir(work)
     monkeypatch.setattr("finetty.backend.machine.machine_facts", lambda *_arguments: MACHINE)
     monkeypatch.setattr(Wizard, "typing_pause", 0)
-    monkeypatch.setattr(dialogs, "SETTLED", 0)
+    monkeypatch.setattr(dialogs, "SETTLED", 0.01)
     return work
 
 
@@ -70,6 +71,7 @@ async def test_a_run_is_started_by_keyboard_alone() -> None:
         await pilot.press("enter")
         assert isinstance(app.screen, Question)
         await pilot.press("y")
+        await left(pilot)
     run = app.return_value
     assert isinstance(run, Run)
     assert run.status().state == "queued"
@@ -168,6 +170,29 @@ async def test_a_missing_model_holds_the_step_and_says_why() -> None:
         await pilot.press("enter")
         assert wizard(pilot).at == "model"
         assert "✗" in shown(pilot)
+
+
+async def test_what_is_typed_while_the_machine_is_looked_at_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, looked = Event(), Event()
+
+    def slowly() -> list[LocalModel]:
+        looked.set()
+        found.wait(10)
+        return [LocalModel("someone/Tiny", home / "Tiny-Llama-Instruct", 1 << 20)]
+
+    monkeypatch.setattr("finetty.backend.models.local_models", slowly)
+    app = FinettyApp(start="new")
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press(*"Tiny-")
+        assert looked.wait(10)
+        found.set()
+        await settled(pilot)
+        await pilot.press(*"Llama-Instruct")
+        await settled(pilot)
+        assert "LlamaForCausalLM" in shown(pilot)
+        assert "someone/Tiny" in shown(pilot)
+        await pilot.press("tab", "down", "enter")
+        assert wizard(pilot).state.draft.recipe.model.path == "someone/Tiny"
 
 
 async def test_a_model_of_the_hub_is_downloaded_on_enter_and_read(
@@ -340,6 +365,8 @@ async def test_leaving_asks(answered: Recipe) -> None:
         await pilot.press("escape")
         assert isinstance(app.screen, Wizard)
         await pilot.press("ctrl+c", "y")
+        await left(pilot)
+        assert not app.is_running
     assert app.return_value is None
 
 

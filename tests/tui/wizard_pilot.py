@@ -53,6 +53,14 @@ async def answer(pilot: Pilot[object], model: str, data: str) -> None:
     await settled(pilot)
 
 
+async def left(pilot: Pilot[object]) -> None:
+    """Wait until the app has ended."""
+    for _round in range(200):
+        if not pilot.app.is_running:
+            return
+        await pilot.pause(0.02)
+
+
 def wizard(pilot: Pilot[object]) -> Wizard:
     app = pilot.app
     assert isinstance(app, FinettyApp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 from typing import ClassVar
 
 from textual import events, on
@@ -12,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Input
 
 from finetty.backend.messages import Refusal, message
@@ -24,16 +24,16 @@ from finetty.tui.widgets.prose import Prose
 CANNOT_SAVE = message("wizard.cannot_save", "The recipe cannot be written to {path}: {reason}.")
 
 SETTLED = 0.4
-"""Seconds that a question waits before it can be answered with yes, so that typed-ahead keys never answer it."""
+"""Seconds without another key after which a yes counts, so that a stream of keys never answers a question."""
 
 
 class Question(TranslatedDialog[bool]):
-    """Yes by `y` alone, and not by a key that was already on its way; no by Esc or `n`; other keys do nothing."""
+    """Yes by `y` and silence after it; no by Esc or `n`; any other key takes a yes back that was not yet counted."""
 
     def __init__(self, title: str, text: str, yes: str) -> None:
         super().__init__()
         self.titled, self.text, self.yes = title, text, yes
-        self.last_key = monotonic()
+        self.settling: Timer | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
@@ -45,13 +45,16 @@ class Question(TranslatedDialog[bool]):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
-        quiet = monotonic() - self.last_key
-        self.last_key = monotonic()
+        if self.settling is not None:
+            self.settling.stop()
+            self.settling = None
         if event.key in {"y", "Y"}:
-            if quiet >= SETTLED:
-                self.dismiss(True)
+            self.settling = self.set_timer(SETTLED, self._yes)
         elif event.key in {"escape", "n", "N", "ctrl+c", "ctrl+q"}:
             self.dismiss(False)
+
+    def _yes(self) -> None:
+        self.dismiss(True)
 
 
 class Help(TranslatedDialog[None]):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option as Line
 
@@ -41,17 +42,30 @@ class ModelStep(Step):
         self.models = models
 
     def compose(self) -> ComposeResult:
-        suggester = PathSuggester(is_folder, [model.path for model in self.models])
+        suggester = self._suggester()
         path = Entry(
             "model.path", self.state.draft.text("model.path"), hint=_("a folder, or a name"), suggester=suggester
         )
         yield Field("model.path", path)
         yield Prose("", id="model-facts")
         yield Prose(_("On this machine"), classes="heading")
+        yield Vertical(*self._list(), id="local-models")
+
+    def _list(self) -> list[Widget]:
         if self.models:
-            yield OptionList(*self._lines(), id="models", markup=False)
-        else:
-            yield Prose(_("No models yet: type the path of a folder, or a name on the Hub."))
+            return [OptionList(*self._lines(), id="models", markup=False)]
+        return [Prose(_("No models yet: type the path of a folder, or a name on the Hub."))]
+
+    async def list_models(self, models: Sequence[LocalModel]) -> None:
+        """Show the models that were found; what is being typed meanwhile stays."""
+        self.models = models
+        self.query_one(Entry).suggester = self._suggester()
+        place = self.query_one("#local-models", Vertical)
+        await place.remove_children()
+        await place.mount_all(self._list())
+
+    def _suggester(self) -> PathSuggester:
+        return PathSuggester(is_folder, [model.path for model in self.models])
 
     def _lines(self) -> list[Line]:
         from finetty.backend.models import name_says
@@ -99,7 +113,7 @@ class ModelStep(Step):
 
 def model_words(facts: ModelFacts) -> str:
     """A model's facts in a line: class, size, format, context, tags."""
-    parts = [facts.architecture, short_count(facts.parameters), facts.stored_dtype or facts.quantization or ""]
+    parts = [facts.architecture, facts.name, short_count(facts.parameters), facts.stored_dtype or facts.quantization or ""]
     if facts.context_length:
         parts.append(_("{count} tokens of context").format(count=count(facts.context_length)))
     return " · ".join(part for part in (*parts, " ".join(facts.tags)) if part)

@@ -154,7 +154,7 @@ class Wizard(TranslatedScreen[None]):
             wanted = self.query(f"#{control_id(option)}") if option else None
             control = wanted.first() if wanted else step.first_control()
             if control is not None:
-                control.focus()
+                self.set_focus(control)
             self.draw()
 
     async def action_next(self) -> None:
@@ -248,11 +248,8 @@ class Wizard(TranslatedScreen[None]):
         self.models = event.models
         self.state.known = replace(self.state.known, machine=event.machine)
         self.state.replan()
-        focus = self.focused.id if self.focused else None
-        if self.at == "model" and event.models:
-            await self.open_step("model")
-            if focus and (again := self.query(f"#{focus}")):
-                again.first().focus()
+        for step in self.query(ModelStep):
+            await step.list_models(event.models)
         self.draw()
 
     def _read_soon(self, seconds: float, *, again: bool = False) -> None:

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.suggester import Suggester
 from textual.widget import Widget
@@ -117,6 +118,14 @@ class Entry(Input):
         self.option, self.index = option, index
         self.cursor_blink = False
         self.typed = text
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._show_end)
+
+    def _show_end(self) -> None:
+        """Of a path that is longer than the field its end is shown: it names the thing, its beginning a place."""
+        end = Region(max(0, Content(self.value).cell_length - 1), 0, 2, 1)
+        self.scroll_to_region(end, force=True, animate=False)
 
     @on(Input.Changed)
     def _say_what_was_typed(self, event: Input.Changed) -> None:
