@@ -29,7 +29,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 def quick_and_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run is looked at all the time, questions take their answer at once, and memory is what it always is."""
     monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 0.05)
-    monkeypatch.setattr(dialogs, "SETTLED", 0.0)
+    monkeypatch.setattr(dialogs, "SETTLED", 0.001)
     monkeypatch.setattr(Watch, "_resident", lambda _self, _status: 1_900_000_000)
     monkeypatch.delenv("FINETTY_ASCII", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -331,15 +331,16 @@ async def test_every_action_is_in_the_palette_and_in_help(made_run: Make) -> Non
     made.end()
 
 
-async def test_keys_mashed_at_random_do_not_hurt(made_run: Make) -> None:
+async def test_keys_mashed_at_random_do_not_hurt(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     import random
 
+    monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 2.0)
     made = made_run()
     made.train(40)
     dice = random.Random(11)
     keys = [*"pcldgfxsq/", "tab", "shift+tab", "escape", "left", "right", "home", "end", "up", "down", "f1", "enter"]
     async with opened(made) as pilot:
-        for _ in range(40):
+        for _ in range(60):
             await pilot.press(dice.choice([key for key in keys if key != "d"]))
             if pilot.app.return_value is not None:
                 break

@@ -57,7 +57,9 @@ STYLES = Path(__file__).parent.parent / "styles"
 Outcome = Literal["detach", "ended"]
 
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_BETWEEN_CHARTS = 2.0
+SECONDS_BETWEEN_CHARTS = (2.0, 5.0)
+"""While the curves are young, and once a step changes them little."""
+YOUNG_STEPS = 100
 SECONDS_FOR_AN_ANSWER = 30.0
 SECONDS_SAID = 10.0
 """How long the answer to a command stays in sight."""
@@ -98,7 +100,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("dashboard")
     CSS_PATH = STYLES / "dashboard.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]  # noqa: RUF012 - typed by Screen
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (160, "-huge")]  # noqa: RUF012 - typed by Screen
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]  # noqa: RUF012
 
     def __init__(self, run: Run, *, owner: bool, clock: Callable[[], float] = time.time) -> None:
@@ -223,11 +225,12 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         self.query_one("#progress", Quiet).show(progress_line(view, width))
 
     def _show_charts(self, view: View, before: View | None) -> None:
-        """Draw the curves: at once where they are others, else every other second while there are new steps."""
+        """Draw the curves: at once where they are others, else every few seconds."""
         chart = self.query_one("#chart", Chart)
         same = before is not None and before.curves is view.curves and bool(chart.lines)
         waiting = view.curves.loss.span() is None and view.curves.held_out.span() is None
-        if same and not waiting and view.now - self._charted < SECONDS_BETWEEN_CHARTS:
+        seconds = SECONDS_BETWEEN_CHARTS[view.step > YOUNG_STEPS and not view.over]
+        if same and not waiting and view.now - self._charted < seconds:
             return
         chart.empty = waiting_words(view) if waiting else ""
         self._charted = 0.0 if waiting else view.now

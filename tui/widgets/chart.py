@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -16,9 +17,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from finetty.tui.language import _
-from finetty.tui.widgets.plot import MARKS, Line, View, draw
+from finetty.tui.widgets.plot import MARKS, Line, View, draw, round_up
 
-MOST_EMPTY_STEPS = 10
+LEAST_STEPS = 10
 """The least number of steps that a chart spans, so that the first points are not stretched over its whole width."""
 
 
@@ -68,14 +69,14 @@ class Chart(Widget, can_focus=True):
         self.redraw()
 
     def redraw(self) -> None:
-        """Look at the curves again and repaint the rows that are different."""
+        """Look at the curves again and repaint the cells that are different."""
         width, height = self.size
         if not width or not height:
             return
         fresh = self._drawn(width, height)
         stale = self._strips if len(self._strips) == height else [Strip.blank(0)] * height
         self._strips = fresh
-        changed = [Region(0, y, width, 1) for y in range(height) if fresh[y] != stale[y]]
+        changed = [region for y in range(height) if (region := _difference(stale[y], fresh[y], y))]
         if changed:
             self.refresh(*changed)
 
@@ -85,7 +86,7 @@ class Chart(Widget, can_focus=True):
         if not spans:
             return None
         first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-        return first, max(last, first + MOST_EMPTY_STEPS)
+        return first, roomy(max(last, first + LEAST_STEPS))
 
     def render_line(self, y: int) -> Strip:
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
@@ -151,6 +152,33 @@ class Chart(Widget, can_focus=True):
         if self.log_scale:
             row.append((_("log"), "axis"))
         return row
+
+
+def roomy(last: int) -> int:
+    """The step at the right edge: a little beyond the last one, so that the next ones leave all others in place."""
+    step = max(1, round(round_up(last / 20)))
+    return -(-last // step) * step
+
+
+def _difference(stale: Strip, fresh: Strip, y: int) -> Region | None:
+    """The cells of a row from the first to the last that is different; None where the rows are the same."""
+    if stale == fresh:
+        return None
+    before, after = _cells(stale), _cells(fresh)
+    if len(before) != len(after):
+        return Region(0, y, len(after), 1)
+    different = [x for x, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    return Region(different[0], y, different[-1] - different[0] + 1, 1) if different else None
+
+
+def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
+    """Each cell with its style; the second cell of a wide character is empty."""
+    cells: list[tuple[str, Style | None]] = []
+    for text, style, _control in strip:
+        for character in text:
+            cells.append((character, style))
+            cells += [("", style)] * (cell_len(character) - 1)
+    return cells
 
 
 def _short(value: float) -> str:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from textual.content import Content
+from textual.geometry import Region
 from textual.widgets import Static
 
 from finetty.tui.language import _
@@ -43,16 +44,24 @@ class Figure:
 
 
 class Quiet(Static):
-    """Text that is repainted only when it is different."""
+    """Text of which only the lines that are different are repainted; by a wire, all of it is dear."""
 
     def __init__(self, widget_id: str) -> None:
         super().__init__("", id=widget_id, markup=False)
-        self._shown: Content | None = None
+        self._shown = Content("")
 
     def show(self, content: Content) -> None:
-        if self._shown is None or not content.is_same(self._shown):
-            self._shown = content
-            self.update(content)
+        before, self._shown = self._shown.split("\n"), content
+        lines = content.split("\n")
+        changed = [y for y, (old, new) in enumerate(zip(before, lines, strict=False)) if not old.is_same(new)]
+        if len(before) != len(lines) or self.styles.is_auto_height:
+            if changed or len(before) != len(lines):
+                self.refresh(layout=True)
+        elif changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def render(self) -> Content:
+        return self._shown
 
 
 class FiguresBox(Quiet):

@@ -106,7 +106,10 @@ def draw(lines: Sequence[Line], width: int, height: int, view: View) -> Picture:
 
 
 def scale_of(drawn: Sequence[Columns], log: bool) -> Scale | None:
-    """A scale on which all the lines are seen; one column in fifty may stick out, so that a spike flattens nothing."""
+    """A scale on which all the lines are seen; one column in fifty may stick out, so that a spike flattens nothing.
+
+    Its ends are round, so that they stay where they are while the curve goes on, and little has to be repainted.
+    """
     lows = np.concatenate([_sorted(columns.lows) for columns in drawn]) if drawn else np.empty(0, np.float32)
     highs = np.concatenate([_sorted(columns.highs)[: _kept(columns)] for columns in drawn]) if drawn else lows
     if log:
@@ -119,7 +122,14 @@ def scale_of(drawn: Sequence[Columns], log: bool) -> Scale | None:
     if high - low < 1e-6 * max(abs(high), 1e-30):
         margin = abs(high) / 2 or 1.0
         return Scale(low - margin, high + margin)
-    return Scale(low, high)
+    step = round_up((high - low) / 12)
+    return Scale(math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step)
+
+
+def round_up(value: float) -> float:
+    """The least of 1, 2 and 5 times a power of ten that is not below a positive value."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))
 
 
 def dots(columns: Columns, scale: Scale, height: int) -> NDArray[np.bool_]:
