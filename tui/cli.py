@@ -270,7 +270,7 @@ def steer(run: Run, name: str) -> None:
         stop(_("The run {run} is not alive: it is {state}.").format(run=run.id, state=state), 1)
     answer = wait_for_result(run, send_command(run, name))
     if answer is None:
-        stop(_("The run {run} has not answered within 30 seconds; the command waits for it.").format(run=run.id), 1)
+        stop(_("The run {run} has not answered within 30 seconds; the command was taken back.").format(run=run.id), 1)
     print(visible(f"{run.id}: {name}: {answer.get('result')}"))
 
 
