@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -124,6 +124,8 @@ class Encoder:
             return EncodedRow(row, (), NOTHING_LEARNED())
         if self.cutoff is None or all(len(sequence.ids) <= self.cutoff for sequence in learned):
             return EncodedRow(row, tuple(learned))
+        if row.plain:
+            return EncodedRow(row, tuple(self._stretches(learned[0], self.cutoff)))
         shortened = [self._shortened(row, sequence, place) for place, sequence in enumerate(learned)]
         kept = tuple(sequence for sequence in shortened if sequence is not None)
         return EncodedRow(row, kept, None if kept else TOO_LONG(cutoff=self.cutoff))
@@ -131,6 +133,14 @@ class Encoder:
     def _sequence(self, piece: Rendered, encoding: Encoding) -> Encoded:
         ids = tuple(encoding.ids)
         return Encoded(ids, _trained(encoding, piece, len(ids)), piece.text, split=self._split)
+
+    def _stretches(self, sequence: Encoded, length: int) -> Iterator[Encoded]:
+        """A plain text that is longer than the cutoff, one stretch after another: nothing of it is left out."""
+        ends = [0, *accumulate(map(len, sequence.pieces))]
+        for start in range(0, len(sequence.ids), length):
+            end = min(start + length, len(sequence.ids))
+            ids, trained = sequence.ids[start:end], sequence.trained[start:end]
+            yield replace(sequence, ids=ids, trained=trained, text=sequence.text[ends[start] : ends[end]])
 
     def _shortened(self, row: Row, sequence: Encoded, place: int) -> Encoded | None:
         """The sequence within the cutoff: without its oldest exchanges, then without the start of its question."""

@@ -38,6 +38,11 @@ class Row:
         return any(has_reasoning(turn) for turn in self.turns)
 
     @property
+    def plain(self) -> bool:
+        """Whether it is no conversation but a text to be learned whole, as in pretraining."""
+        return len(self.turns) == 1 and self.turns[0].role == "assistant"
+
+    @property
     def answers(self) -> tuple[str, ...]:
         return tuple(turn.content for turn in self.turns if turn.role == "assistant")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetty.backend.dataset import text_files
 from finetty.backend.dataset.arrow_files import arrow_kind, from_arrow
+from finetty.backend.dataset.prose import from_prose, is_prose
 from finetty.backend.dataset.records import ADD_ROWS, EMPTY, Record
 from finetty.backend.dataset.tables import from_table, is_table
 from finetty.backend.dataset.text_files import MEND_LINE, TextFile
@@ -27,10 +28,13 @@ _DECODER = json.JSONDecoder()
 
 
 class RowsFile:
-    """A file's records. `kind` and `encoding` say what was recognised, and are sure once it has been read."""
+    """A file's records. `plain` says that a text file is prose, whatever it begins with.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    `kind` and `encoding` are what was recognised, and sure once the file has been read.
+    """
+
+    def __init__(self, path: Path, *, plain: bool = False) -> None:
+        self.path, self._plain = path, plain
         self.kind = ""
         self.compressed = False
         self._text: TextFile | None = None
@@ -77,7 +81,11 @@ class RowsFile:
         if is_table(self.path):
             self.kind = "table"
             return from_table(text)
-        if text.begins_with() == "[":
+        first = text.begins_with()
+        if is_prose(self.path) and (self._plain or first not in ("[", "{", "")):
+            self.kind = "text"
+            return from_prose(text)
+        if first == "[":
             self.kind = "json"
             return _from_list(text)
         self.kind = "jsonl"

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from finetty.backend.conversation.rows import Role, Turn
@@ -23,6 +23,7 @@ NOT_TEXT_TURN = message("dataset.not_text_turn", "Message {number} holds {what},
 NOT_ONLY_TEXT = message("dataset.not_only_text", "Message {number} holds an image or another medium, not only text.")
 EMPTY_ANSWER = message("dataset.empty_answer", "The answer is empty.")
 EMPTY_QUESTION = message("dataset.empty_question", "The question is empty.")
+EMPTY_TEXT = message("dataset.empty_text", "The text is empty.")
 NO_ANSWER = message("dataset.no_answer", "The row has no answer to learn.")
 SYSTEM_NOT_FIRST = message("dataset.system_not_first", "Message {number} is a system prompt, which belongs first.")
 OUT_OF_ORDER = message("dataset.out_of_order", "Message {number} of the {role} is out of turn.")
@@ -95,6 +96,8 @@ class Format:
     name: str
     columns: Mapping[str, str]
     sure: float = 1.0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """LLaMA-Factory's names for roles and contents, where they are not the usual ones."""
 
     def column(self, part: str) -> str:
         return self.columns.get(part, part)
@@ -108,6 +111,8 @@ def read_record(record: Any, form: Format) -> tuple[tuple[Turn, ...], Tools]:
     if not isinstance(record, dict):
         raise Unusable(NOT_AN_OBJECT(what=kind_of(record)))
     turns = list(_READERS[form.name](record, form))
+    if form.name == "text":
+        return tuple(turns), ()
     return _in_order(turns), _tools(record, form)
 
 
@@ -146,7 +151,7 @@ def kind_of(value: Any) -> str:
 def _guess(record: dict[str, Any], name: str | None) -> tuple[str, tuple[tuple[str, str], ...]] | None:
     """The format and the columns that this record alone suggests; only of the format `name`, if one is known."""
     lowered = {key.lower(): key for key in record}
-    for suggest in (_guess_turns, _guess_alpaca, _guess_pair):
+    for suggest in (_guess_turns, _guess_alpaca, _guess_pair, _guess_text):
         guess = suggest(record, lowered)
         if guess and (name is None or guess[0] == name):
             return guess[0], tuple(sorted(guess[1].items()))
@@ -181,11 +186,17 @@ def _guess_pair(_record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
     return None
 
 
+def _guess_text(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
+    column = lowered.get("text")
+    return ("text", {"text": column}) if column and isinstance(record[column], str) else None
+
+
 PARTS = {
     "alpaca": ("instruction", "input", "output", "system", "history", "tools"),
     "sharegpt": ("conversations", "system", "tools"),
     "messages": ("messages", "system", "tools"),
     "prompt_completion": ("prompt", "completion", "system", "tools"),
+    "text": ("text",),
 }
 _TURNS = {"sharegpt": "conversations", "messages": "messages"}
 _NAMED_BY = {
@@ -196,6 +207,7 @@ _NAMED_BY = {
     "instruction": "alpaca",
     "output": "alpaca",
     "history": "alpaca",
+    "text": "text",
 }
 
 
@@ -265,7 +277,7 @@ def _prompt_completion(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     for part, role in (("prompt", "user"), ("completion", "assistant")):
         value = record.get(form.column(part))
         if isinstance(value, list):
-            yield from _turns(value)
+            yield from _turns(value, form.tags)
         else:
             yield Turn("user" if role == "user" else "assistant", _text(record, form, part, needed=True))
 
@@ -278,7 +290,7 @@ def _messages(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     if not isinstance(turns, list):
         raise Unusable(NOT_TURNS(column=shown(column), what=kind_of(turns)))
     yield from _system(record, form)
-    yield from _turns(turns)
+    yield from _turns(turns, form.tags)
 
 
 def _as_list(value: Any) -> Any:
@@ -291,11 +303,20 @@ def _as_list(value: Any) -> Any:
         return value
 
 
+def _plain_text(record: dict[str, Any], form: Format) -> Iterator[Turn]:
+    """A text to go on with in pretraining: an answer that nobody asked for (`Row.plain`)."""
+    text = _text(record, form, "text", needed=True)
+    if not text.strip():
+        raise Unusable(EMPTY_TEXT())
+    yield Turn("assistant", text)
+
+
 _READERS: dict[str, Callable[[dict[str, Any], Format], Iterator[Turn]]] = {
     "alpaca": _alpaca,
     "sharegpt": _messages,
     "messages": _messages,
     "prompt_completion": _prompt_completion,
+    "text": _plain_text,
 }
 
 
@@ -320,11 +341,22 @@ def _text(record: dict[str, Any], form: Format, part: str, *, needed: bool = Fal
     return value
 
 
-def _turns(messages: Sequence[Any]) -> Iterator[Turn]:
+def _turns(messages: Sequence[Any], tags: Mapping[str, str]) -> Iterator[Turn]:
     for number, said in enumerate(messages, 1):
         if not isinstance(said, dict):
             raise Unusable(NOT_A_TURN(number=number, what=kind_of(said)))
-        yield _turn(said, number)
+        yield _turn(_retagged(said, tags) if tags else said, number)
+
+
+_TAGS = {"user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool", "system_tag": "system"}
+
+
+def _retagged(said: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+    """A message whose role and content are named otherwise, with the usual names."""
+    roles = {tags[tag]: role for tag, role in {**_TAGS, "function_tag": "function_call"}.items() if tag in tags}
+    role = said.get(tags.get("role_tag", "from"))
+    content = said.get(tags.get("content_tag", "value"))
+    return {**said, "role": roles.get(role, role) if isinstance(role, str) else role, "content": content}
 
 
 def _turn(said: dict[str, Any], number: int) -> Turn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,8 @@ from finetty.backend.dataset.facts import Refused
 from finetty.backend.dataset.files import RowsFile
 from finetty.backend.dataset.formats import SAMPLE_ROWS, Format, Unusable, read_record, recognise
 from finetty.backend.dataset.kept import KeptRows, RowStore
+from finetty.backend.dataset.mixing import Stretch, mixed
+from finetty.backend.dataset.places import Part, parts_of
 from finetty.backend.dataset.records import Record
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import DataFile, Recipe
@@ -94,7 +95,7 @@ class Refusals:
 
 def read_rows(recipe: Recipe, report: Report | None = None) -> Rows:
     """The rows to learn from. Raises Refusal: no file, an empty or broken one (with its line), nothing usable."""
-    return _read(_train_files(recipe), report)
+    return _read(_train_files(recipe), recipe.training.seed, report)
 
 
 def first_look(recipe: Recipe, rows: int = FIRST_LOOK_ROWS) -> Rows:
@@ -102,13 +103,13 @@ def first_look(recipe: Recipe, rows: int = FIRST_LOOK_ROWS) -> Rows:
 
     Its `whole` is False unless the files end there. Raises Refusal as `read_rows` does, of what it sees.
     """
-    return _read(_train_files(recipe), None, rows)
+    return _read(_train_files(recipe), recipe.training.seed, None, rows)
 
 
 def read_validation(recipe: Recipe) -> Rows | None:
     """The rows of the recipe's validation file; None where validation rows come from the training files."""
     path = recipe.dataset.validation
-    return _read([DataFile(path=path)]) if isinstance(path, str) and path != "auto" else None
+    return _read([DataFile(path=path)], 0) if isinstance(path, str) and path != "auto" else None
 
 
 def _train_files(recipe: Recipe) -> Sequence[DataFile]:
@@ -141,21 +142,26 @@ class Reporter:
 class _Reading:
     """One reading of some files: what was found so far, and what was seen already."""
 
-    def __init__(self, files: Sequence[DataFile], report: Report | None, most: int | None) -> None:
-        self.files, self.most = files, most
+    def __init__(self, files: Sequence[DataFile], seed: int, report: Report | None, most: int | None) -> None:
+        self.entries = [(file.weight, parts_of(file)) for file in files]
+        self.seed, self.most = seed, most
         self.rows, self.refusals, self.store = Rows(), Refusals(), RowStore()
         self.seen: set[bytes] = set()
         self.done_before = 0
-        self.reporter = Reporter(report, sum(map(_size, files)))
+        self.reporter = Reporter(report, sum(_size(part) for _, parts in self.entries for part in parts))
 
     def carried_out(self) -> Rows:
-        for file in self.files:
-            for row in self._rows_of(file):
-                self._take(row)
-            self.done_before += _size(file)
+        stretches = []
+        for weight, parts in self.entries:
+            start = len(self.store)
+            for part in parts:
+                for row in self._rows_of(part):
+                    self._take(row)
+                self.done_before += _size(part)
+            stretches.append(Stretch(start, len(self.store), weight))
         self.reporter.at(0, len(self.store), end=True)
         found, digest = self.rows, hashlib.sha256()
-        kept = KeptRows(self.store, array("Q", range(len(self.store))))
+        kept = KeptRows(self.store, mixed(stretches, self.store.mark, self.seed))
         for mark in kept.marks():
             digest.update(mark)
         found.rows, found.sha256 = kept, digest.hexdigest()
@@ -175,15 +181,12 @@ class _Reading:
         self.seen.add(mark)
         self.store.append(row, mark)
 
-    def _rows_of(self, file: DataFile) -> Iterator[Row]:
-        path = Path(file.path).expanduser()
-        source = RowsFile(path)
+    def _rows_of(self, part: Part) -> Iterator[Row]:
+        source = RowsFile(part.path, plain=part.format == "text")
         found = source.records()
         sample = list(islice(found, SAMPLE_ROWS))
-        form = _format(file, path, sample, self.refusals)
-        if form is None:
-            return
-        self.rows.formats[file.path], self.rows.recognised[file.path] = form.name, form
+        form = _format(part, sample)
+        self.rows.formats[part.name], self.rows.recognised[part.name] = form.name, form
         for number, record in enumerate(chain(sample, found)):
             if number == self.most:
                 self.rows.whole = False
@@ -196,33 +199,33 @@ class _Reading:
                     raise Unusable(record.problem)
                 turns, tools = read_record(record.value, form)
             except Unusable as unusable:
-                self.refusals.add(file.path, record.line, unusable.reason)
+                self.refusals.add(part.name, record.line, unusable.reason)
             else:
-                yield Row(turns, file.path, record.line, tools)
+                yield Row(turns, part.name, record.line, tools)
         if source.encoding is not None:
-            self.rows.encodings[file.path] = source.encoding
+            self.rows.encodings[part.name] = source.encoding
 
 
-def _read(files: Sequence[DataFile], report: Report | None = None, most: int | None = None) -> Rows:
-    return _Reading(files, report, most).carried_out()
+def _read(files: Sequence[DataFile], seed: int, report: Report | None = None, most: int | None = None) -> Rows:
+    return _Reading(files, seed, report, most).carried_out()
 
 
-def _size(file: DataFile) -> int:
+def _size(part: Part) -> int:
     try:
-        return Path(file.path).expanduser().stat().st_size
+        return part.path.stat().st_size
     except (OSError, ValueError):
         return 0
 
 
-def _format(file: DataFile, path: Path, sample: list[Record], refusals: Refusals) -> Format | None:
+def _format(part: Part, sample: list[Record]) -> Format:
     """The file's format; a file without a single object has none, and its rows are refused."""
     values: list[Any] = [record.value for record in sample]
     try:
-        return recognise(values, file.format, file.columns)
+        return replace(recognise(values, part.format, part.columns), tags=part.tags)
     except Unusable:
         return Format("messages", {})
     except Refusal as refusal:
-        raise Refusal(refusal.said, refusal.fix, option="dataset.train", path=path) from None
+        raise Refusal(refusal.said, refusal.fix, option="dataset.train", path=part.path) from None
 
 
 def _check(rows: Rows) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MISSING = message("recipe.missing", "{name} is missing.")
 SECTION = message("recipe.section", "a mapping of options")
 
 LARGEST_RECIPE = 1 << 20
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -76,7 +78,16 @@ def anchored(recipe: Recipe, folder: Path) -> Recipe:
     return changed
 
 
+def is_hub_name(path: str) -> bool:
+    """Whether a dataset's path can be a name on the Hub, owner/name, rather than a file's."""
+    data_files = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".gz")
+    return _HUB_NAME.fullmatch(path) is not None and not path.lower().endswith(data_files)
+
+
 def _anchored_file(file: DataFile, folder: Path) -> DataFile:
+    name = file.path.partition("#")[0]
+    if is_hub_name(name) and not (folder / name).exists():
+        return file
     return file.model_copy(update={"path": _absolute(file.path, folder)})
 
 

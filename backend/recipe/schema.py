@@ -57,11 +57,16 @@ class Hardware(Section):
 
 
 class DataFile(Section):
-    path: Name = option(..., "A file of rows.", llamafactory="dataset")
-    format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion"] = option(
+    path: Name = option(..., "A file of rows, a folder of them, or a name on the Hub.", llamafactory="dataset")
+    format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "text"] = option(
         "auto", "How a row is written; auto recognises it from the rows."
     )
     columns: Columns = option({}, "Which of your columns is which: {instruction: question, output: answer}.")
+    weight: Annotated[float, Field(gt=0, le=1000)] = option(
+        1.0,
+        "How often its rows are seen in an epoch: 2 is twice, 0.5 every second row.",
+        llamafactory="interleave_probs",
+    )
 
 
 class Dataset(Section):
