@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from finetty.backend.dataset.records import ADD_ROWS, EMPTY, Record
+from finetty.backend.dataset.records import ADD_ROWS, EMPTY, Record, shown
 from finetty.backend.messages import Refusal, message
 
 BROKEN_TABLE_FILE = message("dataset.broken_table_file", "The {kind} file cannot be read: {reason}.")
@@ -42,7 +42,7 @@ def from_arrow(path: Path, kind: str, advance: Advance) -> Iterator[Record]:
                     yield Record(value, number)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        said = BROKEN_TABLE_FILE(kind=kind, reason=reason)
+        said = BROKEN_TABLE_FILE(kind=kind, reason=shown(reason, 200))
         raise Refusal(said, COPY_TABLE_AGAIN(), option="dataset.train", path=path) from None
     if not number:
         raise Refusal(EMPTY(), ADD_ROWS(), option="dataset.train", path=path)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finetty.backend.conversation.rows import Role, Turn
+from finetty.backend.dataset.records import shown
 from finetty.backend.messages import Message, Refusal, message
 
 NOT_AN_OBJECT = message("dataset.not_an_object", "The row is {what}, not a JSON object.")
@@ -242,12 +243,6 @@ def _refuse_columns(rows: Sequence[dict[str, Any]]) -> None:
 def _column_names(rows: Sequence[dict[str, Any]]) -> list[str]:
     names = dict.fromkeys(shown(key) for record in rows for key in record)
     return list(names)[:20]
-
-
-def shown(text: str) -> str:
-    """A text from a file as it may stand in a sentence: short, and without characters that are not seen."""
-    plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[:41])
-    return plain if len(plain) <= 40 else plain[:39] + "…"
 
 
 def _alpaca(record: dict[str, Any], form: Format) -> Iterator[Turn]:

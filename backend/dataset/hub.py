@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.dataset.records import shown
 from finetty.backend.messages import Refusal, message
 from finetty.backend.models.sources import hub_reachable
 
@@ -58,7 +59,9 @@ def dataset_folder(name: str) -> Path:
         raise
     except Exception as error:  # whatever a network and a stranger's server can do is one sentence
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise Refusal(DOWNLOAD_FAILED(name=name, reason=reason), TRY_AGAIN(), option="dataset.train") from None
+        raise Refusal(
+            DOWNLOAD_FAILED(name=name, reason=shown(reason, 200)), TRY_AGAIN(), option="dataset.train"
+        ) from None
 
 
 def _check_room(name: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from finetty.backend.dataset.files import CHECK_PATH, UNREADABLE
+from finetty.backend.dataset.records import shown
 from finetty.backend.messages import Declared, Message, Refusal, message
 from finetty.backend.recipe import DataFile, is_hub_name
 
@@ -53,6 +56,15 @@ def parts_of(file: DataFile) -> list[Part]:
 
     Behind a `#` stands which split of a folder, or which set of a list, is meant.
     """
+    try:
+        return _parts_of(file)
+    except (OSError, ValueError) as error:  # a name that no file can have, or a folder that may not be looked into
+        reason = getattr(error, "strerror", None) or str(error)
+        said = UNREADABLE(path=shown(file.path, 200), reason=reason)
+        raise Refusal(said, CHECK_PATH(), option="dataset.train") from None
+
+
+def _parts_of(file: DataFile) -> list[Part]:
     path, chosen = Path(file.path).expanduser(), ""
     if "#" in file.path and not path.exists():
         name, _, chosen = file.path.rpartition("#")
@@ -85,7 +97,7 @@ def folder_parts(folder: Path, split: str = "") -> list[Part]:
     if not chosen and not split:
         chosen = [name for name in files if not any(_of_split([name], other) for other in _OTHER_SPLITS)]
     if not chosen:
-        said = NO_SPLIT(path=folder, name=split or "train", names=", ".join(list(files)[:8]))
+        said = NO_SPLIT(path=folder, name=split or "train", names=_listing(files))
         raise Refusal(said, None, option="dataset.train")
     return [Part(files[name], str(files[name])) for name in chosen]
 
@@ -110,11 +122,11 @@ def _listed_parts(path: Path, chosen: str) -> list[Part]:
     if not chosen:
         if len(listed) != 1:
             names = list(listed)
-            said = SEVERAL_SETS(path=path, names=", ".join(names[:20]) or "none")
-            raise Refusal(said, NAME_ONE(name=names[0]) if names else None, option="dataset.train")
+            said = SEVERAL_SETS(path=path, names=_listing(listed) or "none")
+            raise Refusal(said, NAME_ONE(name=shown(names[0])) if names else None, option="dataset.train")
         chosen = next(iter(listed))
     if chosen not in listed:
-        raise Refusal(NO_SPLIT(path=path, name=chosen, names=", ".join(list(listed)[:20])), option="dataset.train")
+        raise Refusal(NO_SPLIT(path=path, name=chosen, names=_listing(listed)), option="dataset.train")
     return _set_parts(path, chosen, listed[chosen])
 
 
@@ -151,9 +163,13 @@ def _named_files(path: Path, name: str, file_name: Any) -> list[Part]:
     if not isinstance(file_name, str) or not file_name:
         raise Refusal(BROKEN_LIST(path=path), MEND_LIST(), option="dataset.train", path=path)
     if Path(file_name).is_absolute() or ".." in Path(file_name).parts:
-        raise _refusal(LEAVES_FOLDER, NAME_THE_FILE(), path, name=name, file=file_name)
+        raise _refusal(LEAVES_FOLDER, NAME_THE_FILE(), path, name=name, file=shown(file_name))
     named = path.parent / file_name
     return folder_parts(named) if named.is_dir() else [Part(named, str(named))]
+
+
+def _listing(names: Iterable[str]) -> str:
+    return ", ".join(shown(name) for name in islice(names, 20))
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -15,11 +15,20 @@ from typing import Any
 from finetty.backend.conversation.rows import Row
 from finetty.backend.dataset.facts import Refused
 from finetty.backend.dataset.files import RowsFile
-from finetty.backend.dataset.formats import SAMPLE_ROWS, Format, Unusable, read_record, recognise
+from finetty.backend.dataset.formats import (
+    EMPTY_ANSWER,
+    EMPTY_QUESTION,
+    EMPTY_TEXT,
+    SAMPLE_ROWS,
+    Format,
+    Unusable,
+    read_record,
+    recognise,
+)
 from finetty.backend.dataset.kept import KeptRows, RowStore
 from finetty.backend.dataset.mixing import Stretch, mixed
 from finetty.backend.dataset.places import Part, parts_of
-from finetty.backend.dataset.records import Record
+from finetty.backend.dataset.records import Record, shown
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import DataFile, Recipe
 
@@ -27,6 +36,8 @@ NO_DATA = message("dataset.no_data", "The recipe names no file to learn from.")
 ADD_FILE = message("dataset.add_file", "Add one: dataset: {{train: [{{path: rows.jsonl}}]}}.")
 NOTHING_USABLE = message("dataset.nothing_usable", "None of the {count} rows can be used.")
 ALL_THE_SAME = message("dataset.all_the_same", "All {count} rows are the same, so there is nothing to learn from them.")
+EMPTY_COLUMN = message("dataset.empty_column", "The column {column} is empty in all {count} rows.")
+CHECK_COLUMNS = message("dataset.check_columns", "Fill it, or name another column in dataset.train.")
 OTHER_ROWS = message("dataset.other_rows", "Give rows that differ.")
 BROKEN_TEXT = message("dataset.broken_text", "The row holds half of a character, which no tokenizer reads.")
 
@@ -203,7 +214,7 @@ class _Reading:
             else:
                 yield Row(turns, part.name, record.line, tools)
         if source.encoding is not None:
-            self.rows.encodings[part.name] = source.encoding
+            self.rows.encodings[part.name] = "utf-8" if source.encoding == "ascii" else source.encoding
 
 
 def _read(files: Sequence[DataFile], seed: int, report: Report | None = None, most: int | None = None) -> Rows:
@@ -229,11 +240,31 @@ def _format(part: Part, sample: list[Record]) -> Format:
 
 
 def _check(rows: Rows) -> None:
+    """Degenerate data. Raises Refusal: no row can be used, one column is empty throughout, or all rows are the same."""
     if not rows.whole:
         return
     if not rows.rows:
-        first = rows.refused[0]
-        said = NOTHING_USABLE(count=rows.refused_count)
-        raise Refusal(said, first.reason, option="dataset.train", path=Path(first.path), line=first.line)
-    if rows.duplicates and len(rows.rows) == 1:
+        raise nothing_usable(rows.refused, rows.refused_count, rows.recognised)
+    if rows.duplicates and rows.read - rows.refused_count - rows.duplicates == 1:
         raise Refusal(ALL_THE_SAME(count=rows.duplicates + 1), OTHER_ROWS(), option="dataset.train")
+
+
+def nothing_usable(kinds: Sequence[Refused], count: int, recognised: Mapping[str, Format]) -> Refusal:
+    """That none of so many rows can be used, with the first reason, or the column that is empty in all of them."""
+    first = kinds[0]
+    form = recognised.get(first.path)
+    column = form and form.column(_EMPTY_PARTS.get((form.name, first.reason.id), ""))
+    said = NOTHING_USABLE(count=count)
+    if column and len(kinds) == 1:
+        said = EMPTY_COLUMN(column=shown(column), count=count)
+        return Refusal(said, CHECK_COLUMNS(), option="dataset.train", path=Path(first.path), line=first.line)
+    return Refusal(said, first.reason, option="dataset.train", path=Path(first.path), line=first.line)
+
+
+_EMPTY_PARTS = {
+    ("alpaca", EMPTY_ANSWER.id): "output",
+    ("alpaca", EMPTY_QUESTION.id): "instruction",
+    ("prompt_completion", EMPTY_ANSWER.id): "completion",
+    ("prompt_completion", EMPTY_QUESTION.id): "prompt",
+    ("text", EMPTY_TEXT.id): "text",
+}

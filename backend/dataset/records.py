@@ -19,3 +19,9 @@ class Record:
     line: int
     problem: Message | None = None
     """Why there is no value that could be used."""
+
+
+def shown(text: str, most: int = 40) -> str:
+    """A text from a file as it may stand in a sentence: short, and without characters that are not seen."""
+    plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: most + 1])
+    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -11,7 +11,7 @@ from typing import Any
 from finetty.backend.conversation.encoder import Encoder
 from finetty.backend.conversation.rows import Encoded, Row
 from finetty.backend.dataset.facts import DataFacts, Refused
-from finetty.backend.dataset.reading import Refusals, Report, Reporter, Rows
+from finetty.backend.dataset.reading import Refusals, Report, Reporter, Rows, nothing_usable
 
 HISTOGRAM_BINS = 20
 
@@ -39,13 +39,18 @@ class _Counts:
 
 
 def data_facts(rows: Rows, encoder: Encoder | None, report: Report | None = None) -> DataFacts:
-    """The facts of the rows; with an encoder, measured in tokens. `report` is told how far the measuring is."""
+    """The facts of the rows; with an encoder, measured in tokens. `report` is told how far the measuring is.
+
+    Raises Refusal where the template leaves none of the rows with anything to learn.
+    """
     counts, refusals = _Counts(), Refusals()
     if encoder is None:
         for row in rows.rows:
             counts.add(row)
     else:
         _measure(rows.rows, encoder, counts, refusals, Reporter(report, len(rows.rows)))
+        if rows.whole and not counts.rows:
+            raise nothing_usable(refusals.kinds(), refusals.count, {})
     return DataFacts(
         rows=counts.rows,
         refused=rows.refused_count + refusals.count,

@@ -117,8 +117,7 @@ def test_however_many_rows_are_refused_one_of_each_kind_is_kept() -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [{"instruction": "a", "output": ""}, {"instruction": "b", "output": "  \n"}],
-        [{"prompt": "", "completion": "x"}],
+        [{"instruction": "a", "output": ""}, {"instruction": "", "output": "x"}],
         [{"messages": []}],
         [{"messages": [{"role": "user", "content": "a"}]}],
         [1, 2, 3],
@@ -130,6 +129,22 @@ def test_nothing_usable_is_refused_with_the_first_reason(read: Any, rows: list[A
         read(rows)
     assert f"None of the {len(rows)} rows" in str(refused.value)
     assert refused.value.line == 1
+    assert refused.value.fix is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"instruction": "a", "output": "  \n"}, "output"),
+        ({"instruction": "", "response": "x"}, "instruction"),
+        ({"question": "a", "answer": None}, "answer"),
+        ({"query": " ", "answer": "b"}, "query"),
+        ({"text": ""}, "text"),
+    ],
+)
+def test_a_column_that_is_empty_throughout_is_named(read: Any, row: dict[str, Any], column: str) -> None:
+    with pytest.raises(Refusal, match=f"The column {column} is empty in all 3 rows") as refused:
+        read([row] * 3)
     assert refused.value.fix is not None
 
 

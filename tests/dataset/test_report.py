@@ -74,15 +74,24 @@ def test_whatever_is_read_is_measured_or_left_out(read: Any, encoder: Encoder, t
     pairs = [{"prompt": question, "completion": answer} for question, answer in pairwise(texts)]
     try:
         rows = read(pairs)
+        facts = data_facts(rows, encoder)
     except Refusal:
         return
-    facts = data_facts(rows, encoder)
     assert facts.rows + sum(kind.count for kind in facts.left_out) == len(rows.rows)
     assert facts.sequences == facts.rows
     for row in rows.rows:
         shown = preview_row(row, encoder)
         assert "".join(token["text"] for token in shown["tokens"]) == shown["text"]
         assert "".join(token["text"] for token in shown["tokens"] if token["trained"]) == row.answers[0] + "<|im_end|>"
+
+
+def test_data_of_which_the_template_leaves_nothing_is_refused(read: Any, encoder: Encoder) -> None:
+    other = {"messages": [{"role": "user", "content": "R"}, *WITH_TOOLS["messages"][1:]]}
+    with pytest.raises(Refusal, match="None of the 2 rows") as refused:
+        data_facts(read([WITH_TOOLS, other]), encoder)
+    assert refused.value.line == 1
+    assert refused.value.fix is not None
+    assert "tools" in refused.value.fix.text
 
 
 def test_the_report(read: Any, encoder: Encoder) -> None:
@@ -92,7 +101,8 @@ def test_the_report(read: Any, encoder: Encoder) -> None:
     assert [(kind["line"], kind["count"]) for kind in report["refused"]] == [(5, 1), (6, 1)]
     assert all(kind["reason"] and kind["path"].endswith("rows.jsonl") for kind in report["refused"])
     (form,) = report["formats"].values()
-    assert form["format"] == "messages"
+    assert form == {"format": "messages", "columns": {"messages": "messages"}, "sure": 1.0, "encoding": "utf-8"}
+    assert report["whole"]
     lengths = report["lengths"]
     assert sum(bin_["count"] for bin_ in lengths["histogram"]) == lengths["sequences"] == 3
     assert (lengths["cutoff"], lengths["over_cutoff"]) == (32, 1)
