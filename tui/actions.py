@@ -103,6 +103,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("search", "slash", mark("Search"), mark("Show only the log lines that hold a text."), "dashboard", False),
     Action("fill", "f", mark("Fill"), mark("Let the panel with the focus fill the screen."), "dashboard", False),
     Action("log_scale", "g", mark("Log scale"), mark("Draw equal factors at equal heights."), "dashboard", False),
+    Action("edit", "e", mark("Edit"), mark("Open this run's answers again, at the one at fault."), "dashboard"),
     Action("done", "enter,q", mark("Leave"), mark("Leave; the run is over."), "dashboard"),
     Action("leave_run", "q", mark("Leave"), mark("Leave; it asks what becomes of the run."), "dashboard"),
     Action("attach", "enter", mark("Open"), mark("Open the dashboard of the highlighted run."), "runs", urgent=True),

@@ -33,6 +33,20 @@ def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
     sys.exit(0)
 
 
+def back_to_wizard(run: Run, option: str | None) -> bool:
+    """Have the wizard opened with this run's answers, at this option, once this process has ended.
+
+    False where there is no holder to do it.
+    """
+    holder = Holder.ours()
+    return bool(
+        holder
+        and holder.tell(
+            "wizard", draft=str(run.recipe_path), fault=option, environment={**_settings(), "FINETTY_LANG": language()}
+        )
+    )
+
+
 def _settings() -> dict[str, str]:
     """What the command line chose for the whole program: language, folder of runs, ASCII."""
     return {name: value for name, value in os.environ.items() if name.startswith("FINETTY_")}

@@ -27,7 +27,7 @@ from finetty.tui.follow import Follower, last_line
 from finetty.tui.holder import Holder
 from finetty.tui.language import _
 from finetty.tui.plain import finding_lines
-from finetty.tui.processes import leave_terminal, point
+from finetty.tui.processes import back_to_wizard, leave_terminal, point
 
 BROKE = message("run.broke", "Training could not begin: {kind}: {reason}")
 SEE_CONSOLE = message("run.see_console", "The whole account is in {path}.")
@@ -56,6 +56,7 @@ class TrainingProcess:
         self.run = run
         self._resume = resume
         self._refusal: Refusal | None = None
+        self._fault: str | None = None
         self._over = threading.Event()
         self._hold = contextlib.ExitStack()
         self._signal: int | None = None
@@ -85,14 +86,14 @@ class TrainingProcess:
         trainer = threading.Thread(target=self._train, name="trainer")
         trainer.start()
         outcome, failed = self._show()
-        if outcome == "ended":
+        if outcome in ("ended", "edit"):
             trainer.join()
         if not self._over.is_set():
             self._detach(screen_failed=failed)
             trainer.join()
             return self._exit_code()
         trainer.join()
-        if outcome == "mend" and holder and holder.tell("wizard", draft=str(self.run.recipe_path)):
+        if outcome == "edit" and back_to_wizard(self.run, self._fault):
             return 0
         self._close()
         return self._exit_code()
@@ -114,6 +115,7 @@ class TrainingProcess:
         except Exception:
             sys.excepthook(*sys.exc_info())
             return None, True
+        self._fault = app.fault
         return outcome, bool(app.return_code)
 
     def _train(self) -> None:
@@ -134,18 +136,20 @@ class TrainingProcess:
             (training.resume if self._resume else training.train)(self.run)
         except Refusal as refusal:
             self._refusal = refusal
-            self._fail(refusal.said, refusal.fix)
+            self._fail(refusal.said, refusal.fix, refusal.option)
         except BaseException as error:
             # The trainer takes care of its own errors; this is one from outside, such as a library that is broken.
             sys.excepthook(*sys.exc_info())
             self._fail(BROKE(kind=type(error).__name__, reason=str(error)), SEE_CONSOLE(path=self.run.console_path))
 
-    def _fail(self, said: Message, advice: Message | None) -> None:
+    def _fail(self, said: Message, advice: Message | None, option: str | None = None) -> None:
         with contextlib.suppress(OSError, Refusal):
             log = EventLog(self.run)
             told = {"message": said.to_json(), "advice": advice.to_json() if advice else None}
             advised = advice.text if advice else None
-            log.append("alert", level="error", code=said.id, message=said.text, advice=advised, said=told)
+            log.append(
+                "alert", level="error", code=said.id, message=said.text, advice=advised, option=option, said=told
+            )
             log.append("state", state="failed")
             self.run.write_status(state="failed")
 

@@ -27,6 +27,8 @@ class Alert:
     message: Message
     advice: Message | None
     step: int | None
+    option: str | None = None
+    """The recipe's option at fault."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Figures:
     failure: Message | None = None
     """Why it failed: its last error."""
     cure: Message | None = None
+    fault: str | None = None
+    """The recipe's option that it failed by."""
 
 
 class Story:
@@ -232,12 +236,13 @@ class Story:
             self._go_back(resumed_from)
         state, at = event.get("state"), _number(event.get("time"))
         if state == "loading" or resumed_from is not None:
-            self._change(began=at, ended=None, failure=None, cure=None)
+            self._change(began=at, ended=None, failure=None, cure=None, fault=None)
         if state in END_STATES:
             self._change(ended=at)
         if state == "failed":
             reason = next((alert for alert in reversed(self.alerts) if alert.level == "error"), None)
-            self._change(failure=reason.message if reason else None, cure=reason.advice if reason else None)
+            if reason is not None:
+                self._change(failure=reason.message, cure=reason.advice, fault=reason.option)
 
     def _eval(self, event: Event) -> None:
         step, loss = _whole(event.get("step")), _number(event.get("loss"))
@@ -275,7 +280,9 @@ class Story:
         said = _said(event, "message")
         if said is not None:
             at, step = _number(event.get("time")) or 0.0, _whole(event.get("step")) or self.figures.step or None
-            self.alerts.append(Alert(at, str(event.get("level")), said, _said(event, "advice"), step))
+            option = event.get("option")
+            fault = option if isinstance(option, str) else None
+            self.alerts.append(Alert(at, str(event.get("level")), said, _said(event, "advice"), step, fault))
 
     def _note(self, event: Event) -> None:
         self._change(activity=_said(event, "message") or _said(event, "text"))

@@ -33,13 +33,19 @@ class Journal:
         """Something worth knowing that asks for nothing; `values` are its numbers, for whoever draws them."""
         self.log.append("note", code=said.id, message=said.text, said={"message": said.to_json()}, **values)
 
-    def alert(self, level: AlertLevel, said: Message, advice: Message | None = None) -> None:
-        """Something a person should know; the event carries English text, and id and values for translation."""
+    def alert(
+        self, level: AlertLevel, said: Message, advice: Message | None = None, *, option: str | None = None
+    ) -> None:
+        """Something a person should know; the event carries English text, and id and values for translation.
+
+        `option` is the recipe's option at fault, where there is one.
+        """
         self.log.append(
             "alert",
             level=level,
             code=said.id,
             message=said.text,
             advice=advice.text if advice else None,
+            option=option,
             said={"message": said.to_json(), "advice": advice.to_json() if advice else None},
         )

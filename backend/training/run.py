@@ -77,10 +77,11 @@ def _carry_out(run: Run, *, from_checkpoint: bool) -> str:
 def _tell(journal: Journal, error: BaseException) -> None:
     console = journal.run.console_path
     if isinstance(error, Refusal):
-        journal.alert("error", error.said, error.fix)
+        journal.alert("error", error.said, error.fix, option=error.option)
     elif out_of_memory.is_out_of_memory(error):
         memory = Plan.from_json(journal.run.plan_document()).memory
-        journal.alert("error", out_of_memory.said(journal.now, memory), out_of_memory.TAKE_LESS())
+        said = out_of_memory.said(journal.now, memory)
+        journal.alert("error", said, out_of_memory.TAKE_LESS(), option="training.micro_batch")
     elif isinstance(error, OSError) and error.errno:
         journal.alert("error", DISK(reason=error.strerror), FREE_SPACE(run=journal.run.id))
     elif isinstance(error, ImportError):

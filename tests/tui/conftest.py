@@ -77,8 +77,8 @@ class MadeRun:
         for prompt, answer in answers:
             self.event("sample", step=step, prompt=prompt, answer=answer)
 
-    def alert(self, level: str, message: str, advice: str) -> None:
-        self.event("alert", level=level, code="made.alert", message=message, advice=advice)
+    def alert(self, level: str, message: str, advice: str, option: str | None = None) -> None:
+        self.event("alert", level=level, code="made.alert", message=message, advice=advice, option=option)
 
     def train(self, last: int = 123) -> None:
         """A run in its middle: loaded, measured, with samples, held-out losses, a checkpoint and an alert."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Log
 
 from finetty.tui.actions import actions
+from finetty.tui.app import FinettyApp
+from finetty.tui.holder import Holder
 from finetty.tui.screens import choose, dashboard, dialogs, runs_list
 from finetty.tui.screens.dashboard import ConsoleGrew, DashboardApp, DashboardScreen, Polled, RunGone
 from finetty.tui.screens.runs_list import RunsList
+from finetty.tui.screens.settings import Settings
 from finetty.tui.watch import Watch
 from finetty.tui.widgets.chart import Chart
+from finetty.tui.widgets.field import control_id
 from finetty.tui.widgets.keybar import KeyBar
 
 Make = Callable[..., Any]
@@ -26,12 +31,13 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 
 
 @pytest.fixture(autouse=True)
-def quick_and_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_and_still(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The run is looked at all the time, questions take their answer at once, and memory is what it always is."""
     monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 0.05)
     monkeypatch.setattr(dialogs, "SETTLED", 0.001)
     monkeypatch.setattr(Watch, "_resident", lambda _self, _status: 1_900_000_000)
     monkeypatch.delenv("FINETTY_ASCII", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
 
@@ -408,6 +414,54 @@ async def test_a_failed_run_says_why_and_what_to_do(made_run: Make) -> None:
         assert "The device ran out of memory. Take a smaller micro-batch." in text
         assert f"finetty resume {made.run.id}   (from step 120)" in text
         assert "finetty chat" not in text
+
+
+async def test_a_failed_run_leads_back_to_the_answer_at_fault(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    async with opened(made) as pilot:
+        await pilot.press("e")
+        assert pilot.app.return_value is None
+        made.alert("error", "The device ran out of memory.", "Take less.", option="training.micro_batch")
+        made.finish("failed")
+        await until(pilot, lambda: "e Edit" in shown(pilot.app))
+        await pilot.press("e")
+        await until(pilot, lambda: pilot.app.return_value == "edit")
+        assert pilot.app.fault == "training.micro_batch"
+
+
+async def test_a_viewer_of_a_run_that_is_over_asks_the_holder_for_the_wizard(
+    made_run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = made_run()
+    made.train(300)
+    made.finish()
+    heard, talk = os.pipe()
+    monkeypatch.setattr(Holder, "_ours", Holder(talk, heard))
+    async with opened(made, owner=False) as pilot:
+        await pilot.press("e")
+        await until(pilot, lambda: pilot.app.return_value == "edit")
+    order = json.loads(os.read(heard, 1 << 16))
+    os.close(talk)
+    os.close(heard)
+    assert (order["do"], order["draft"], order["fault"]) == ("wizard", str(made.run.recipe_path), None)
+
+
+async def test_from_the_list_of_runs_the_answers_open_in_the_same_app(made_run: Make, tmp_path: Path) -> None:
+    made = made_run()
+    made.train(40)
+    made.alert("error", "The loss is lost.", "Take a lower rate.", option="training.learning_rate")
+    made.finish("failed")
+    app = FinettyApp()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await app.push_screen(RunsList(made.path.parent, clock=made.clock))
+        await until(pilot, lambda: made.run.id in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
+        await until(pilot, lambda: "e Edit" in shown(app))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Settings))
+        await until(pilot, lambda: app.focused and app.focused.id == control_id("training.learning_rate"))
 
 
 async def test_a_crashed_run_says_so_to_a_viewer(made_run: Make) -> None:

@@ -6,6 +6,7 @@
 outcome is one of
 
 - "detach": the person leaves the screen and the run goes on (also where a run that they do not own is left);
+- "edit": the run is over and its answers are wanted in the wizard; `fault` names the option at fault, if one is.
 - "ended": the run is over (finished, failed, stopped or crashed: `run.status()` says which) and the person has left.
 - None: the screen was closed from outside (`app.exit()` on a lost terminal): treat it as "detach".
 
@@ -37,6 +38,7 @@ from finetty.backend.runs import Run, send_command, withdraw
 from finetty.tui import language
 from finetty.tui.actions import actions, bindings, key_name
 from finetty.tui.language import _, translate
+from finetty.tui.processes import back_to_wizard
 from finetty.tui.screens.base import TranslatedScreen
 from finetty.tui.screens.choose import Choice, Choose
 from finetty.tui.screens.dashboard_words import command_words, done_words, panel_help, panel_name, waiting_words
@@ -54,7 +56,7 @@ from finetty.tui.widgets.plot import Line
 from finetty.tui.widgets.samples import SamplesPanel
 
 STYLES = Path(__file__).parent.parent / "styles"
-Outcome = Literal["detach", "ended"]
+Outcome = Literal["detach", "ended", "edit"]
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_CHARTS = (2.0, 5.0)
@@ -305,6 +307,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         over = self.view is not None and self.view.over
         if action in ("pause", "checkpoint", "stop", "discard", "detach"):
             return not over
+        if action == "edit":
+            return over
         if action in ("done", "leave_run"):
             return over == (action == "done")
         if action == "search":
@@ -336,6 +340,14 @@ class DashboardScreen(TranslatedScreen[Outcome]):
 
     def action_done(self) -> None:
         self.dismiss("ended")
+
+    @property
+    def fault(self) -> str | None:
+        """The recipe's option that the run failed by, where one is to blame."""
+        return self.view.figures.fault if self.view else None
+
+    def action_edit(self) -> None:
+        self.dismiss("edit")
 
     def action_leave_run(self) -> None:
         """Ask what becomes of the run; there is nothing to ask once it is over."""
@@ -440,9 +452,19 @@ class DashboardApp(App[Outcome]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = suitable_theme(os.environ)
+        self.fault: str | None = None
+        """The option that the run failed by, once its answers are wanted."""
 
     def on_mount(self) -> None:
-        self.push_screen(DashboardScreen(self.watched, owner=self.owner, clock=self.clock), self.exit)
+        screen = DashboardScreen(self.watched, owner=self.owner, clock=self.clock)
+        self.push_screen(screen, lambda outcome: self._leave(screen, outcome))
+
+    def _leave(self, screen: DashboardScreen, outcome: Outcome | None) -> None:
+        self.fault = screen.fault
+        if outcome == "edit" and not self.owner:
+            # The process that trains has more to end than its screen, and asks by itself.
+            back_to_wizard(self.watched, self.fault)
+        self.exit(outcome)
 
     async def action_language(self) -> None:
         """The same, in the next language."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ from finetty.tui.actions import bindings
 from finetty.tui.language import _, translate
 from finetty.tui.plain import state_words
 from finetty.tui.screens.base import TranslatedScreen
-from finetty.tui.screens.dashboard import STYLES, DashboardScreen
+from finetty.tui.screens.dashboard import STYLES, DashboardScreen, Outcome
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.figures import TONES, clock_time, state_sign
 from finetty.tui.widgets.keybar import KeyBar
@@ -164,7 +165,19 @@ class RunsList(TranslatedScreen[None]):
     def action_attach(self) -> None:
         chosen = next((one.run for one in self.listed or [] if one.run.id == self._chosen()), None)
         if chosen is not None:
-            self.app.push_screen(DashboardScreen(chosen, owner=False, clock=self.clock))
+            screen = DashboardScreen(chosen, owner=False, clock=self.clock)
+            self.app.push_screen(screen, partial(self._after, screen))
+
+    async def _after(self, dashboard: DashboardScreen, outcome: Outcome | None) -> None:
+        """The wizard, where the answers of the run that was looked at are wanted."""
+        from finetty.tui.app import FinettyApp
+
+        if outcome != "edit" or not isinstance(self.app, FinettyApp):
+            return
+        try:
+            await self.app.open_wizard(dashboard.run.recipe(), fault=dashboard.fault)
+        except Refusal as refusal:
+            self.notify(translate(refusal.said), severity="error", markup=False)
 
     def action_refresh(self) -> None:
         self._look()
