@@ -79,7 +79,7 @@ class Encoder:
     def text(self, row: Row) -> str:
         """The text that the model reads of the row, whole; where a row becomes several texts, the last. Raises
         RowProblem."""
-        return self.renderer.rendered(row, self.train_on)[-1].text
+        return self._texts(row)[-1].text
 
     def prompt(self, turns: Sequence[Turn], tools: tuple[Mapping[str, Any], ...] = ()) -> list[int]:
         """The ids that ask for the next answer, as inference renders them. Raises RowProblem."""
@@ -114,9 +114,28 @@ class Encoder:
 
     def _rendered(self, row: Row) -> list[Rendered] | Message:
         try:
-            return self.renderer.rendered(row, self.train_on)
+            return self._texts(row)
         except RowProblem as problem:
             return problem.said
+
+    def _texts(self, row: Row) -> list[Rendered]:
+        """What is tokenized of a row: a conversation as the template writes it, a plain text as it is. Raises
+        RowProblem."""
+        if not row.plain:
+            return self.renderer.rendered(row, self.train_on)
+        before, after = self._around_texts
+        text = before + row.turns[0].content + after
+        return [Rendered(text, ((0, len(text)),))]
+
+    @cached_property
+    def _around_texts(self) -> tuple[str, str]:
+        """What stands before a plain text, where the tokenizer puts anything there, and the end token behind it."""
+        begins = self.tokenizer.encode("", add_special_tokens=True).ids[:1]
+        before = self.special.get("bos_token", "") if begins else ""
+        if begins and self.tokenizer.token_to_id(before) != begins[0]:
+            before = ""
+        after = self.special.get("eos_token") or (self.token(self.stop_ids[0]) if self.stop_ids else "")
+        return before, after
 
     def _outcome(self, row: Row, sequences: Sequence[Encoded]) -> EncodedRow:
         learned = [sequence for sequence in sequences if any(sequence.trained)]

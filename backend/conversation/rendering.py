@@ -67,8 +67,6 @@ class Renderer:
 
     def rendered(self, row: Row, train_on: TrainOn) -> list[Rendered]:
         """The row's texts: one, or one an answer. Raises RowProblem."""
-        if row.plain:
-            return [self._as_it_is(row.turns[0].content)]
         row = self._prepared(row)
         answers = [index for index, turn in enumerate(row.turns) if turn.role == "assistant"]
         if not answers:
@@ -79,12 +77,6 @@ class Renderer:
         if train_on != "assistant":
             answers = answers[-1:]
         return [_limited(self._alone(row, index), train_on) for index in answers]
-
-    def _as_it_is(self, content: str) -> Rendered:
-        """A text without a template, between the model's own marks of a text's beginning and end."""
-        end = self.special.get("eos_token") or (self.ends[0] if self.ends else "")
-        text = self.special.get("bos_token", "") + content + end
-        return Rendered(text, ((0, len(text)),))
 
     def whole(self, row: Row) -> str:
         """The conversation as the template writes it in one piece, whatever is learned of it. Raises RowProblem."""

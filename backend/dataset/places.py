@@ -69,6 +69,8 @@ def _parts_of(file: DataFile) -> list[Part]:
     if "#" in file.path and not path.exists():
         name, _, chosen = file.path.rpartition("#")
         path = Path(name).expanduser()
+    if path.is_dir() and _is_list_of_sets(path / LIST_NAME):
+        path = path / LIST_NAME
     if path.is_dir():
         return _with_format(folder_parts(path, chosen), file)
     if path.name == LIST_NAME and path.is_file():
@@ -128,6 +130,15 @@ def _listed_parts(path: Path, chosen: str) -> list[Part]:
     if chosen not in listed:
         raise Refusal(NO_SPLIT(path=path, name=chosen, names=_listing(listed)), option="dataset.train")
     return _set_parts(path, chosen, listed[chosen])
+
+
+def _is_list_of_sets(path: Path) -> bool:
+    """Whether it is LLaMA-Factory's list: the `datasets` library describes a single set in a file of that name."""
+    try:
+        listed = _listed(path)
+    except Refusal:
+        return False
+    return any("file_name" in entry or "hf_hub_url" in entry for entry in listed.values())
 
 
 def _listed(path: Path) -> dict[str, dict[str, Any]]:

@@ -110,6 +110,7 @@ def test_sets_of_llamafactory(put: Put, tmp_path: Path) -> None:
         Turn("user", "Q1\nI"),
         Turn("assistant", "A1"),
     )
+    assert answers(read_path(f"{tmp_path}#mine")) == ["A1"]
     assert read_path(f"{path}#chats").rows[0].turns == (Turn("user", "Q"), Turn("assistant", "A"))
     assert read_path(f"{path}#poems").rows[0].turns == (Turn("assistant", "one long poem"),)
     for name, said in (

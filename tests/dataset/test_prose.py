@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from finetty.backend.conversation import Turn, load_encoder
 from finetty.backend.dataset import data_facts
@@ -59,3 +62,15 @@ def test_all_of_it_is_learned_and_nothing_is_left_out(read: Any, tiny_model: Pat
     assert "".join(one.text for one in cut) == whole.text
     assert all(len(one.ids) <= 16 and all(one.trained) for one in cut)
     assert data_facts(read([{"text": "a b c"}, {"text": "d e"}]), encoder).trained_tokens > 0
+
+
+def test_a_text_begins_as_the_models_own_tokenizer_begins_one(read: Any, tiny_model: Path) -> None:
+    row = read([{"text": "Once."}]).rows[0]
+    encoder = load_encoder(tiny_model, Recipe())
+    assert encoder.text(row) == "Once.<|im_end|>"
+    first = encoder.tokenizer.id_to_token(0)
+    tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
+    tokenizer.post_processor = TemplateProcessing(single=f"{first} $A", special_tokens=[(first, 0)])
+    adds = replace(encoder, tokenizer=tokenizer, special={**encoder.special, "bos_token": first})
+    assert adds.text(row) == first + "Once.<|im_end|>"
+    assert adds.encode(row)[0].ids[0] == 0
