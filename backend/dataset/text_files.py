@@ -23,8 +23,8 @@ MEND_LINE = message("dataset.mend_line", "Mend the line or remove it.")
 LONGEST_LINE = 64 << 20
 PIECE = 1 << 20
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-COMMON_CHINESE = 0.5
-"""GB18030 gives a meaning to almost any bytes: it is believed where this share of its characters is in GB2312."""
+USUAL_CHINESE = 0.5
+"""GB18030 gives a meaning to almost any bytes: it is believed where this share of its characters is usual."""
 
 
 class TextFile:
@@ -143,7 +143,7 @@ class TextFile:
 
 
 def recognised_encoding(sample: bytes) -> str:
-    """utf-8, or gb18030 where more of the lines are that and their characters are common Chinese."""
+    """utf-8, or gb18030 where more of the lines are that and their characters are usual Chinese."""
     lines = [line for line in sample.split(b"\n") if not line.isascii()]
     chinese = [line for line in lines if _is_chinese(line)]
     return "gb18030" if len(chinese) > sum(_decodes(line, "utf-8") for line in lines) else "utf-8"
@@ -161,8 +161,13 @@ def _is_chinese(line: bytes) -> bool:
     if not _decodes(line, "gb18030"):
         return False
     characters = [sign for sign in line.decode("gb18030") if not sign.isascii()]
-    common = sum(bool(sign.encode("gb2312", "ignore")) for sign in characters)
-    return common >= COMMON_CHINESE * len(characters)
+    return sum(map(_is_usual_chinese, characters)) >= USUAL_CHINESE * len(characters)
+
+
+def _is_usual_chinese(character: str) -> bool:
+    """Whether it is in GB2312's rows of signs and of the 3,755 usual characters; Big5 or Shift-JIS seldom hit those."""
+    row = character.encode("gb2312", "ignore")[:1]
+    return b"\xa1" <= row <= b"\xa3" or b"\xb0" <= row <= b"\xd7"
 
 
 class _AsUtf8(io.RawIOBase):

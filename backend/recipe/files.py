@@ -71,7 +71,7 @@ def anchored(recipe: Recipe, folder: Path) -> Recipe:
     changed = recipe.model_copy(deep=True)
     changed.dataset.train = [_anchored_file(file, folder) for file in recipe.dataset.train]
     if isinstance(recipe.dataset.validation, str) and recipe.dataset.validation != "auto":
-        changed.dataset.validation = _absolute(recipe.dataset.validation, folder)
+        changed.dataset.validation = _anchored_data(recipe.dataset.validation, folder)
     path = recipe.model.path
     if path and (path.startswith((".", "~", os.sep)) or (folder / path).is_dir()):
         changed.model.path = _absolute(path, folder)
@@ -85,10 +85,12 @@ def is_hub_name(path: str) -> bool:
 
 
 def _anchored_file(file: DataFile, folder: Path) -> DataFile:
-    name = file.path.partition("#")[0]
-    if is_hub_name(name) and not (folder / name).exists():
-        return file
-    return file.model_copy(update={"path": _absolute(file.path, folder)})
+    return file.model_copy(update={"path": _anchored_data(file.path, folder)})
+
+
+def _anchored_data(path: str, folder: Path) -> str:
+    name = path.partition("#")[0]
+    return path if is_hub_name(name) and not (folder / name).exists() else _absolute(path, folder)
 
 
 def _absolute(path: str, folder: Path) -> str:

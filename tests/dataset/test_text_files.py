@@ -50,11 +50,25 @@ def test_one_broken_line_does_not_change_what_the_file_is(read: Any) -> None:
     assert refused.value.line == 3
 
 
-def test_western_text_is_not_taken_for_chinese(read: Any) -> None:
-    assert recognised_encoding("C'était l'été à Orléans".encode("latin-1")) == "utf-8"
-    with pytest.raises(Refusal) as refused:
-        read('{"prompt": "a", "completion": "b"}\n{"prompt": "l\'été", "completion": "été"}\n'.encode("latin-1"))
+FOREIGN = [
+    ("C'était l'été à Orléans, où l'on dînait tôt.", "latin-1"),
+    ("Größere Äpfel für Jürgen, süß und schön.", "latin-1"),
+    ("機械学習とは、データから規則を学ぶことです。", "shift-jis"),
+    ("機械学習とは、データから規則を学ぶことです。", "euc-jp"),
+    ("機器學習是從資料中學習規則的方法,請寫一首關於春天的詩。", "big5"),
+    ("Машинное обучение учится на данных.", "cp1251"),
+]
+
+
+@pytest.mark.parametrize(("text", "encoding"), FOREIGN)
+def test_other_encodings_are_refused_not_read_as_chinese(read: Any, text: str, encoding: str) -> None:
+    with pytest.raises(Refusal, match="neither UTF-8 nor GB18030") as refused:
+        read(b'{"prompt": "a", "completion": "b"}\n' + f'{{"prompt": "Q", "completion": "{text}"}}\n'.encode(encoding))
     assert refused.value.line == 2
+
+
+def test_traditional_characters_in_gb18030_are_recognised() -> None:
+    assert recognised_encoding("我們今天要去圖書館借書,因為明天有一個很重要的考試。".encode("gb18030")) == "gb18030"
 
 
 def test_a_line_of_another_encoding_is_refused(read: Any) -> None:
