@@ -76,10 +76,14 @@ class Reasoning:
     """Ends the generation prompt when the model is to think."""
     asks_not: str = ""
     """Ends the generation prompt when it is not."""
+    on: bool = True
+    """Whether the model is to think when `enable_thinking` does not say."""
+    system: str = ""
+    """Begins the system prompt when the model is to think."""
     user_not: str = ""
     """Ends a question when the model is not to think."""
     trim: str = "\n"
-    """The white space that is stripped around reasoning and answer: line breaks, or all of it if `all`."""
+    """The white space that is stripped around reasoning and answer: line breaks, or `all` of it, or `none`."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,12 @@ class Media:
 
 @dataclass(frozen=True)
 class Template:
-    """A template's slots, as its file gives them. `{{content}}`, `{{bos_token}}` and `{{eos_token}}` are filled in.
+    """A template's slots, as its file gives them.
 
-    `user` and `observation` end with `generation`, which asks the model for its answer. `marks` are the special
-    tokens that the model must know; `models` are the `model_type`s of base models that it is meant for. A file may
-    name another template that it `extends`, and say only what differs.
+    `{{content}}`, `{{bos_token}}`, `{{eos_token}}` and `{{today}}` are filled in. `user` and `observation` end with
+    `generation`, which asks the model for its answer. `marks` are the special tokens that the model must know;
+    `models` are the `model_type`s of base models that it is meant for. A file may name another template that it
+    `extends`, and say only what differs.
     """
 
     name: str
@@ -111,7 +116,10 @@ class Template:
     suffix: str = ""
     """Ends a conversation that asks for no further answer."""
     system_in: str = OWN_TURN
+    """`own_turn`, or before what the `first_user` or the `last_user` says."""
     default_system: str | None = None
+    default_with_tools: bool = True
+    """Whether the default system prompt is also written where tools are offered."""
     function: str | None = None
     """An answer that calls tools; as `assistant` where it is not given."""
     observation: str | None = None
@@ -124,10 +132,14 @@ class Template:
     """`system`: behind the system prompt; `before_system`: in its turn, before it; `own_turn`: in `tools_turn`, a turn
     before it; `last_user`: before the last question."""
     tools_turn: str = "{{content}}"
+    last_end: str | None = None
+    """Ends the last answer instead of what `assistant` ends with."""
     reasoning: Reasoning | None = None
     media: Media | None = None
     trim: bool = False
     """Whether the publisher strips white space around contents."""
+    skips_empty: bool = False
+    """Whether an empty answer is written without what `assistant` begins with."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer; empty where the tokenizer's own end token does."""
     replace_eos: bool = False
@@ -142,15 +154,14 @@ class Template:
             if slot is not None and not slot.endswith(self.generation):
                 raise ValueError(f"template {self.name}: {slot!r} does not end with {self.generation!r}")
 
-    def jinja(self, *, marks: bool = False, default_system: str | None = None, thinking: bool = True) -> str:
+    def jinja(self, *, marks: bool = False, default_system: str | None = None, thinking: bool | None = None) -> str:
         """The Jinja that renders the same; with `{% generation %}` around what is learned if `marks`.
 
-        `thinking` is what a reasoning template does when it is not told `enable_thinking`.
+        `thinking` is what a reasoning template does when it is not told `enable_thinking`; None: as its publisher's.
         """
         tools = tool_format(self.tools) if self.tools else None
-        return written(
-            self, tools, marks=marks, default_system=default_system or self.default_system, thinking=thinking
-        )
+        default = self.default_system if default_system is None else default_system
+        return written(self, tools, marks=marks, default_system=default, thinking=thinking)
 
 
 def template_names() -> list[TemplateName]:
@@ -203,22 +214,25 @@ def _names() -> tuple[str, ...]:
 
 @cache
 def _read(name: str) -> Template:
-    return Template(name=name, **_checked(Template, f"{name}.yaml", _extended(name)))
+    path = f"{name}.yaml"
+    return Template(name=name, **_checked(Template, path, _extended(path)))
 
 
 @cache
 def tool_format(name: str) -> ToolFormat:
     path = f"tool_formats/{name}.yaml"
-    return ToolFormat(**_checked(ToolFormat, path, _loaded(path)))
+    return ToolFormat(**_checked(ToolFormat, path, _extended(path)))
 
 
-def _extended(name: str) -> dict[str, Any]:
-    """The file's values over those of the template that it extends; what was verified and for whom stays its own."""
-    own = _loaded(f"{name}.yaml")
+def _extended(path: str) -> dict[str, Any]:
+    """The file's values over those of the file that it extends; what was verified and for whom stays its own."""
+    own = _loaded(path)
     if "extends" not in own:
         return own
-    inherited = _extended(own.pop("extends"))
-    return {**inherited, "verified": None, "models": [], **own}
+    folder = path.rpartition("/")[0]
+    inherited = _extended(f"{folder}/{own.pop('extends')}.yaml".lstrip("/"))
+    inherited.pop("models", None)
+    return {**inherited, "verified": None, **own}
 
 
 def _loaded(path: str) -> dict[str, Any]:

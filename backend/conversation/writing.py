@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 OWN_TURN, FIRST_USER, LAST_USER = "own_turn", "first_user", "last_user"
 SYSTEM, BEFORE_SYSTEM = "system", "before_system"
-LAST, ALL = "last", "all"
+LAST, ALL, NONE = "last", "all", "none"
+
+FILLED = {"bos_token": "bos_token", "eos_token": "eos_token", "today": "strftime_now('%Y-%m-%d')"}
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -22,12 +24,12 @@ class _Raw(str):
 
 
 def written(
-    template: Template, tools: ToolFormat | None, *, marks: bool, default_system: str | None, thinking: bool
+    template: Template, tools: ToolFormat | None, *, marks: bool, default_system: str | None, thinking: bool | None
 ) -> str:
     """The template's Jinja; with `{% generation %}` around what is learned if `marks`."""
     lines = [
         *_macros(template, tools),
-        f"set system = {_literal(default_system)}" if default_system else "set system = none",
+        f"set system = {_default(template, default_system)}",
         "if messages and messages[0]['role'] == 'system'",
         f"set system = {_content(template, 'messages[0]')}",
         "set messages = messages[1:]",
@@ -51,6 +53,12 @@ def written(
         "endif",
     ]
     return "\n".join(line if isinstance(line, _Raw) else f"{{%- {line} -%}}" for line in lines if line)
+
+
+def _default(template: Template, default_system: str | None) -> str:
+    if default_system is None:
+        return "none"
+    return _literal(default_system) + ("" if template.default_with_tools else " if not tools else none")
 
 
 def _macros(template: Template, tools: ToolFormat | None) -> Iterator[str]:
@@ -79,12 +87,13 @@ def _media(media: Media) -> Iterator[str]:
     yield "endmacro"
 
 
-def _places(template: Template, thinking: bool) -> Iterator[str]:
+def _places(template: Template, thinking: bool | None) -> Iterator[str]:
     """What later turns are judged by: the last question's place, and whether the model is to think."""
     reasoning = template.reasoning
     if reasoning and _has_switch(reasoning):
-        yield f"set thinks = enable_thinking if enable_thinking is defined else {'true' if thinking else 'false'}"
-    if (reasoning and reasoning.kept == LAST) or template.tools_in == LAST_USER:
+        on = reasoning.on if thinking is None else thinking
+        yield f"set thinks = enable_thinking if enable_thinking is defined else {'true' if on else 'false'}"
+    if (reasoning and reasoning.kept == LAST) or LAST_USER in (template.tools_in, template.system_in):
         yield "set question = namespace(last=-1)"
         yield "for message in messages"
         yield "if message['role'] == 'user'"
@@ -94,7 +103,7 @@ def _places(template: Template, thinking: bool) -> Iterator[str]:
 
 
 def _has_switch(reasoning: Reasoning) -> bool:
-    return reasoning.asks != reasoning.asks_not
+    return reasoning.asks != reasoning.asks_not or bool(reasoning.system)
 
 
 def _opening(template: Template, tools: ToolFormat | None) -> Iterator[str]:
@@ -117,7 +126,11 @@ def _opening(template: Template, tools: ToolFormat | None) -> Iterator[str]:
         else:
             yield f"set system = offered ~ ({joined} ~ system if system else '')"
         yield "endif"
-    if template.system_in != FIRST_USER:
+    if template.reasoning and template.reasoning.system:
+        yield "if thinks"
+        yield f"set system = {_literal(template.reasoning.system)} ~ (system or '')"
+        yield "endif"
+    if template.system_in == OWN_TURN:
         yield "if system is not none"
         yield _Raw(_fill(template.system, content="system"))
         yield "endif"
@@ -169,9 +182,10 @@ def _user(template: Template, tools: ToolFormat | None) -> Iterator[str]:
         yield from _offer(tools)
         yield "endif"
     opening, _, closing = slot.partition("{{content}}")
-    if template.system_in == FIRST_USER:
+    if template.system_in != OWN_TURN:
         yield _Raw(_fill(opening))
-        yield "if loop.first and system is not none"
+        here = "loop.first" if template.system_in == FIRST_USER else "loop.index0 == question.last"
+        yield f"if {here} and system is not none"
         yield _Raw(_fill(template.system, content="system"))
         yield "endif"
         yield _Raw(f"{{{{- {content} -}}}}")
@@ -194,29 +208,37 @@ def _assistant(template: Template, tools: ToolFormat | None, marks: bool) -> Ite
     if template.reasoning:
         yield from _thought(template.reasoning)
     said = _Raw(_fill(answer) + "{{- content -}}")
+    end = _Raw(_fill(ending))
+    if template.last_end is not None:
+        last = f"{{{{- {_literal(template.last_end)} if loop.last else {_literal(ending)} -}}}}"
+        end = _Raw(last)
     if tools and template.function:
         calling, _, behind = template.function.partition("{{content}}")
         yield "if message['tool_calls'] is defined and message['tool_calls']"
-        yield "if content"
-        yield said
-        yield "endif"
+        yield from _where_not_empty(said)
         yield _Raw(_fill(calling))
         yield from _calls(tools)
         yield _Raw(_fill(behind.rstrip("\n ")))
         yield "else"
-        yield said
-        yield _Raw(_fill(ending))
+        yield from _where_not_empty(said) if template.skips_empty else [said]
+        yield end
         yield "endif"
     else:
-        yield said
+        yield from _where_not_empty(said) if template.skips_empty else [said]
         if tools:
             yield "if message['tool_calls'] is defined and message['tool_calls']"
             yield from _calls(tools)
             yield "endif"
-        yield _Raw(_fill(ending))
+        yield end
     if marks:
         yield _Raw("{%- endgeneration -%}")
     yield _Raw(_fill(newline))
+
+
+def _where_not_empty(said: _Raw) -> Iterator[str]:
+    yield "if content"
+    yield said
+    yield "endif"
 
 
 def _end(behind: str) -> tuple[str, str]:
@@ -228,26 +250,28 @@ def _end(behind: str) -> tuple[str, str]:
 def _thought(reasoning: Reasoning) -> Iterator[str]:
     """The reasoning before an answer: from the message, or taken out of its content."""
     opened, closed = _literal(reasoning.open.strip()), _literal(reasoning.close.strip())
-    breaks = "" if reasoning.trim == ALL else "'\\n'"
+    breaks = {ALL: "", NONE: None}.get(reasoning.trim, "'\\n'")
+    bare = "content" if breaks is None else f"content.lstrip({breaks})"
     yield "set thought = message['reasoning_content'] or ''"
     yield f"if not thought and {closed} in content"
     yield f"set thought = content.split({closed})[0].split({opened})[-1]"
-    yield f"set content = content.split({closed})[-1].lstrip({breaks})"
+    yield f"set content = {bare.replace('content', f'content.split({closed})[-1]')}"
     yield "endif"
-    yield f"set thought = thought.strip({breaks})"
+    if breaks is not None:
+        yield f"set thought = thought.strip({breaks})"
     if reasoning.trim == ALL:
         yield "set content = content.strip()"
     behind = "loop.index0 > question.last" if reasoning.kept == LAST else "true"
-    if reasoning.kept == "none":
+    if reasoning.kept == NONE:
         yield "if false"
     else:
         yield f"if thought and {behind}"
     yield _Raw(f"{_fill(reasoning.open)}{{{{- thought -}}}}{_fill(reasoning.close)}")
-    yield f"set content = content.lstrip({breaks})"
+    yield f"set content = {bare}"
     if reasoning.empty:
         yield f"elif {behind}{'' if reasoning.empty_everywhere else ' and loop.last'}"
         yield _Raw(_fill(reasoning.empty))
-        yield f"set content = content.lstrip({breaks})"
+        yield f"set content = {bare}"
     if reasoning.dropped:
         yield "else"
         yield _Raw(_fill(reasoning.dropped))
@@ -337,7 +361,7 @@ def _content(template: Template, turn: str, *, spare: bool = False) -> str:
 
 def _fill(slot: str, **names: str) -> str:
     """The slot as Jinja: literals as quoted texts, so that no white space is the template's to interpret."""
-    names = {"bos_token": "bos_token", "eos_token": "eos_token", **names}
+    names = {**FILLED, **names}
     parts = _SLOT.split(slot)
     filled = [f"{{{{- {_literal(part)} -}}}}" for part in parts]
     for index in range(1, len(parts), 2):

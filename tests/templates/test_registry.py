@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,8 @@ def test_encodes_a_conversation_and_learns_its_answers(name: str, tiny_model: Pa
         assert "".join(sequence.pieces) == sequence.text
         assert "帮我写一首关于春天的诗" in sequence.text
     ends = "|".join(re.escape(end) for end in encoder.renderer.ends)
-    assert re.sub(rf"{ends}|\s", "", learned) == "春眠不觉晓No."
+    channel = re.escape("<|channel|>final<|message|>")
+    assert re.sub(rf"{ends}|{channel}|\s", "", learned) == "春眠不觉晓No."
     assert name in WITHOUT_END or len(re.findall(ends, learned)) >= 2
 
 
@@ -191,12 +193,18 @@ def test_says_where_it_comes_from(name: str) -> None:
     assert (template.verified is not None) == (name in EXPECTED)
 
 
+def test_forty_families_are_held_to_their_publishers() -> None:
+    assert len(EXPECTED) >= 40
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_writes_what_the_publisher_writes(name: str) -> None:
-    template, recorded = ChatTemplate(registry.template_jinja(name)), EXPECTED[name]
-    assert len(recorded["cases"]) >= 8
+    template, recorded = ChatTemplate(registry.template_jinja(name), date(2026, 8, 1)), EXPECTED[name]
+    assert len(recorded["cases"]) >= 4
     for case in recorded["cases"]:
         variables = {"messages": case["messages"], "tools": case["tools"], "add_generation_prompt": case["ask"]}
+        if "thinking" in case:
+            variables["enable_thinking"] = case["thinking"]
         assert template.render({**variables, **recorded["special"]}) == case["text"]
 
 
