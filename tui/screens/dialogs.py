@@ -19,6 +19,7 @@ from finetty.backend.recipe import Recipe, dump_recipe
 from finetty.tui.actions import PLACES, actions, key_name
 from finetty.tui.language import _, translate
 from finetty.tui.screens.base import TranslatedDialog
+from finetty.tui.widgets.field import Line
 from finetty.tui.widgets.prose import Prose
 
 CANNOT_SAVE = message("wizard.cannot_save", "The recipe cannot be written to {path}: {reason}.")
@@ -97,7 +98,7 @@ class SaveRecipe(TranslatedDialog[Path]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = Content(_("Save the recipe"))
-            yield Input(self.name_typed, id="recipe-name", compact=True, select_on_focus=False)
+            yield Line(self.name_typed, id="recipe-name")
             yield Prose("", id="saying")
             yield Prose(_("Enter saves; Esc leaves it."), classes="keys")
 

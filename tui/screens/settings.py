@@ -18,7 +18,7 @@ from finetty.tui.guide import SECTIONS, label
 from finetty.tui.language import _
 from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.steps import show_field
-from finetty.tui.widgets.field import Answered, Confirmed, Field, Typed, control_id, field_for
+from finetty.tui.widgets.field import Answered, Confirmed, Field, Line, Typed, control_id, field_for
 from finetty.tui.widgets.keybar import KeyBar
 from finetty.tui.widgets.meaning import Meaning
 from finetty.tui.widgets.outlook import Outlook
@@ -50,7 +50,7 @@ class Settings(TranslatedScreen[None]):
             Content.assemble((_("Settings"), "bold $accent"), "  ", (_("every option of the run"), "$muted")),
             id="settings-title",
         )
-        yield Input(self.filtered, placeholder=_("type to filter"), compact=True, id="filter")
+        yield Line(self.filtered, hint=_("type to filter"), id="filter")
         with Horizontal(id="body"):
             with VerticalScroll(id="settings", can_focus=False):
                 for section, names in groupby(options(), key=lambda name: name.split(".")[0]):

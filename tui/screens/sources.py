@@ -113,7 +113,8 @@ class ModelStep(Step):
 
 def model_words(facts: ModelFacts) -> str:
     """A model's facts in a line: class, size, format, context, tags."""
-    parts = [facts.architecture, facts.name, short_count(facts.parameters), facts.stored_dtype or facts.quantization or ""]
+    stored = facts.stored_dtype or facts.quantization or ""
+    parts = [facts.architecture, facts.name, short_count(facts.parameters), stored]
     if facts.context_length:
         parts.append(_("{count} tokens of context").format(count=count(facts.context_length)))
     return " · ".join(part for part in (*parts, " ".join(facts.tags)) if part)

@@ -93,8 +93,26 @@ class Words(Widget, can_focus=True):
         return Content.styled(f"[{text}]", "bold $text-accent" if self.has_focus else "bold")
 
 
-class Entry(Input):
-    """A line of text for an option; the cursor never blinks, since every blink is a packet over SSH."""
+class Line(Input):
+    """A line of text in one row; its cursor never blinks, since every blink is a packet over SSH."""
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        hint: str = "",
+        select_on_focus: bool = False,
+        suggester: Suggester | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        super().__init__(
+            text, placeholder=hint, compact=True, select_on_focus=select_on_focus, suggester=suggester, id=id
+        )
+        self.cursor_blink = False
+
+
+class Entry(Line):
+    """A line of text for an option."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Next"))]
 
@@ -108,15 +126,9 @@ class Entry(Input):
         self, option: str, text: str, *, index: int = 0, hint: str = "", suggester: Suggester | None = None
     ) -> None:
         super().__init__(
-            text,
-            placeholder=hint,
-            compact=True,
-            select_on_focus=suggester is None,
-            suggester=suggester,
-            id=control_id(option, index),
+            text, hint=hint, select_on_focus=suggester is None, suggester=suggester, id=control_id(option, index)
         )
         self.option, self.index = option, index
-        self.cursor_blink = False
         self.typed = text
 
     def on_mount(self) -> None:
