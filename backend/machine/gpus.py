@@ -5,11 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pynvml
 
 from finetty.backend.machine.facts import NO_DRIVER, GpuFacts
+
+THROTTLES = {
+    pynvml.nvmlClocksEventReasonSwPowerCap: "power",
+    pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown: "power brake",
+    pynvml.nvmlClocksEventReasonSwThermalSlowdown: "heat",
+    pynvml.nvmlClocksEventReasonHwThermalSlowdown: "heat",
+    pynvml.nvmlClocksEventReasonHwSlowdown: "hardware",
+}
+"""NVML's reasons for a slower clock that say something of the card; being idle or set to a clock is none."""
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """A process that computes on a card, with its bytes there; None where the driver does not say."""
+
+    pid: int
+    used: int | None
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,10 @@ class GpuReading:
     watts_limit: float | None
     celsius: int | None
     sm_clock_mhz: int | None
+    throttling: tuple[str, ...] | None
+    """What slows the card down: power, power brake, heat, hardware."""
+    processes: tuple[GpuProcess, ...] | None
+    """None also where the driver counts processes otherwise than this container, so that nobody can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,23 @@ def _now(index: int, handle: Any) -> GpuReading:
         watts_limit=limit / 1000 if limit is not None else None,
         celsius=_reading(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
         sm_clock_mhz=_reading(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        throttling=_throttling(handle),
+        processes=_processes(handle),
     )
+
+
+def _throttling(handle: Any) -> tuple[str, ...] | None:
+    reasons = _reading(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+    if reasons is None:
+        return None
+    return tuple(dict.fromkeys(word for bit, word in THROTTLES.items() if reasons & bit))
+
+
+def _processes(handle: Any) -> tuple[GpuProcess, ...] | None:
+    found = _reading(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+    if found is None or not all(Path(f"/proc/{one.pid}").exists() for one in found):
+        return None
+    return tuple(GpuProcess(int(one.pid), one.usedGpuMemory) for one in found)
 
 
 def _reading(ask: Callable[..., Any], *arguments: Any) -> Any:

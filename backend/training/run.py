@@ -18,6 +18,7 @@ from finetty.backend.planning.plan import Plan
 from finetty.backend.recipe import Recipe
 from finetty.backend.runs import Run
 from finetty.backend.training import checkpoints, out_of_memory, unsloth
+from finetty.backend.training.cards import CardWatch
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
 from finetty.backend.training.place import model_folder, on_cpu, show_devices
@@ -57,7 +58,8 @@ def _carry_out(run: Run, *, from_checkpoint: bool) -> str:
     with run.lock():
         journal = Journal(run)
         try:
-            return _to_the_end(journal, from_checkpoint=from_checkpoint)
+            with CardWatch(journal):
+                return _to_the_end(journal, from_checkpoint=from_checkpoint)
         except BaseException as error:
             cause = error.__cause__ if isinstance(error, Refusal) else error
             if cause is not None:

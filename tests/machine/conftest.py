@@ -55,6 +55,19 @@ int nvmlDeviceGetTemperature(void *card, int sensor, unsigned int *celsius) {
   if (gap()) return 3; *celsius = 64; return 0; }
 int nvmlDeviceGetTemperatureV(void *card, void *temperature) {
   if (gap()) return 3; ((int *)temperature)[2] = 64; return 0; }
+int nvmlDeviceGetCurrentClocksEventReasons(void *card, unsigned long long *reasons) {
+  if (gap()) return 3; *reasons = number("STUB_REASONS", 0); return 0; }
+typedef struct { unsigned int pid; unsigned long long used; unsigned int instance, compute; } process_t;
+int nvmlDeviceGetComputeRunningProcesses_v3(void *card, unsigned int *count, process_t *processes) {
+  /* STUB_PID computes on card 0, STUB_OTHER on every card. */
+  int pids[2] = { card == (void *)1 ? number("STUB_PID", 0) : 0, number("STUB_OTHER", 0) };
+  unsigned int found = 0, room = processes ? *count : 0;
+  if (gap()) return 3;
+  for (int i = 0; i < 2; i++) if (pids[i]) {
+    if (found < room) { processes[found].pid = pids[i]; processes[found].used = (i ? 1ull : 18ull) << 30; }
+    found++; }
+  *count = found;
+  return found > room ? 7 : 0; }
 int nvmlDeviceGetClockInfo(void *card, int clock, unsigned int *mhz) { if (gap()) return 3; *mhz = 2520; return 0; }
 """
 

@@ -59,3 +59,13 @@ def test_readings_for_the_dashboard(with_cards: Ask) -> None:
     (bare,) = with_cards(WATCH, STUB_GAPS=1)
     assert bare["busy_percent"] is None and bare["watts"] is None and bare["celsius"] is None
     assert with_cards(WATCH, STUB_INIT=9) == []
+
+
+def test_what_slows_a_card_down_and_who_else_is_on_it(with_cards: Ask) -> None:
+    (idle,) = with_cards(WATCH, STUB_REASONS=0x1)
+    assert idle["throttling"] == [] and idle["processes"] == []
+    (slow,) = with_cards(WATCH, STUB_REASONS=0x4 | 0x20 | 0x40, STUB_OTHER=1)
+    assert slow["throttling"] == ["power", "heat"]
+    assert slow["processes"] == [{"pid": 1, "used": 1 << 30}]
+    (elsewhere,) = with_cards(WATCH, STUB_OTHER=2_000_000_000)
+    assert elsewhere["processes"] is None
