@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ OUT_OF_ORDER = message("dataset.out_of_order", "Message {number} of the {role} i
 NO_CALL = message("dataset.no_call", "Message {number} is a tool's answer, but no tool was called.")
 BROKEN_CALL = message("dataset.broken_call", "Message {number} holds a tool call that is not valid.")
 BROKEN_TOOLS = message("dataset.broken_tools", "The column {column} holds tools that are not valid.")
+TOO_DEEP = message("dataset.too_deep", "The row's tools are nested too deeply.")
 BROKEN_HISTORY = message("dataset.broken_history", "The column {column} is not a list of questions and answers.")
 
 NO_SUCH_COLUMN = message("dataset.no_such_column", "No row has a column {column}; there are: {columns}.")
@@ -80,6 +81,8 @@ PAIRS = (
     ("q", "a"),
 )
 SAMPLE_ROWS = 200
+DEEPEST = 100
+"""Levels of lists and objects in tools and calls: whoever writes them as text again needs a stack for each."""
 
 
 class Unusable(Exception):
@@ -114,7 +117,10 @@ def read_record(record: Any, form: Format) -> tuple[tuple[Turn, ...], Tools]:
     turns = list(_READERS[form.name](record, form))
     if form.name == "text":
         return tuple(turns), ()
-    return _in_order(turns), _tools(record, form)
+    tools = _tools(record, form)
+    if not _is_shallow([tools, [turn.tool_calls for turn in turns]]):
+        raise Unusable(TOO_DEEP())
+    return _in_order(turns), tools
 
 
 def recognise(sample: Sequence[Any], asked: str, columns: Mapping[str, str]) -> Format:
@@ -439,6 +445,21 @@ def _tools(record: dict[str, Any], form: Format) -> Tools:
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise Unusable(BROKEN_TOOLS(column=shown(column)))
     return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in value)
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:

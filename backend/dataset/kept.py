@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import threading
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ class RowStore:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(_folder()))  # noqa: SIM115  # as long as the rows
+        weakref.finalize(self, self._file.close)
         self._ends = array("Q", [0])
         self._marks = bytearray()
         self._sources: dict[str, int] = {}

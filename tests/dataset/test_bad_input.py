@@ -123,3 +123,18 @@ def test_a_device_and_a_pipe_are_no_files(tmp_path: Path) -> None:
     for path in ("/dev/zero", str(tmp_path / "pipe.jsonl"), "bad\x00name.jsonl", "x" * 400 + ".jsonl"):
         with pytest.raises(Refusal):
             read_rows(with_values(Recipe(), {"dataset.train": [{"path": path}]}))
+
+
+@pytest.mark.parametrize("levels", [200, 900, 960, 980, 990])
+def test_tools_nested_too_deeply_are_refused(read: Any, levels: int) -> None:
+    good = {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}
+    deep = '{"a":' * levels + "1" + "}" * levels
+    calls = '[{"role": "user", "content": "R"}, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": %s}]}]'
+    lines = [
+        json.dumps(good),
+        json.dumps(good)[:-1] + ', "tools": [' + deep + "]}",
+        '{"messages": ' + calls % deep + "}",
+    ]
+    read_or_refused(read, "\n".join(lines), "rows.jsonl", 3)
+    with_text = {**good, "tools": f"[{deep}]"}
+    read_or_refused(read, json.dumps(good) + "\n" + json.dumps(with_text), "rows.jsonl", 2)
