@@ -39,6 +39,8 @@ class DataFacts:
     identical_answers: int = 0
     """How many rows share the most frequent answer."""
 
+    texts: tuple[int, ...] = ()
+    """Of the lengths, those of plain texts: beyond the cutoff a text goes on in a sequence of its own."""
     turns: int = 0
     """Messages in all rows."""
     reasoning_rows: int = 0
@@ -55,6 +57,20 @@ class DataFacts:
     @property
     def sequences(self) -> int:
         return len(self.lengths) if self.measured else self.rows
+
+    def sequences_at(self, cutoff: int) -> int:
+        """How many sequences there are once texts longer than the cutoff are several."""
+        return self.sequences + sum((length - 1) // cutoff for length in self.texts)
+
+    def cut_at(self, cutoff: int) -> int:
+        """How many rows lose something at this cutoff; texts never do."""
+        longer = sum(length > cutoff for length in self.lengths)
+        return longer - sum(length > cutoff for length in self.texts)
+
+    def tokens_at(self, cutoff: int) -> int:
+        """Tokens that are left at this cutoff."""
+        kept = sum(min(length, cutoff) for length in self.lengths)
+        return kept + sum(max(0, length - cutoff) for length in self.texts)
 
     @property
     def longest(self) -> int | None:

@@ -21,7 +21,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.rows = self.turns = self.reasoning = self.tools = self.trained = 0
-        self.lengths, self.answers = array("L"), array("q")
+        self.lengths, self.texts, self.answers = array("L"), array("L"), array("q")
 
     def add(self, row: Row, sequences: Sequence[Encoded] = ()) -> None:
         self.rows += 1
@@ -29,7 +29,9 @@ class _Counts:
         self.reasoning += row.reasons
         self.tools += bool(row.tools or any(turn.tool_calls for turn in row.turns))
         self.answers.append(hash(row.answers))
-        self.lengths.extend(len(sequence.ids) for sequence in sequences)
+        lengths = [len(sequence.ids) for sequence in sequences]
+        self.lengths.extend(lengths)
+        self.texts.extend(lengths if row.plain else ())
         self.trained += sum(sequence.trained_tokens for sequence in sequences)
 
     @property
@@ -56,6 +58,7 @@ def data_facts(rows: Rows, encoder: Encoder | None, report: Report | None = None
         refused=rows.refused_count + refusals.count,
         duplicates=rows.duplicates,
         lengths=tuple(counts.lengths),
+        texts=tuple(counts.texts),
         trained_tokens=counts.trained,
         measured=encoder is not None,
         formats=dict(rows.formats),
@@ -101,7 +104,7 @@ def data_report(rows: Rows, facts: DataFacts, cutoff: int | None = None) -> dict
         "tool_rows": facts.tool_rows,
         "identical_answers": facts.identical_answers,
         "tokens": {"total": sum(facts.lengths), "trained": facts.trained_tokens} if facts.measured else None,
-        "lengths": _lengths(facts.lengths, cutoff) if facts.lengths else None,
+        "lengths": _lengths(facts, cutoff) if facts.lengths else None,
         "sha256": facts.sha256,
     }
 
@@ -116,8 +119,8 @@ def _refused(kind: Refused) -> dict[str, Any]:
     }
 
 
-def _lengths(lengths: Sequence[int], cutoff: int | None) -> dict[str, Any]:
-    ordered = sorted(lengths)
+def _lengths(facts: DataFacts, cutoff: int | None) -> dict[str, Any]:
+    ordered = sorted(facts.lengths)
     return {
         "sequences": len(ordered),
         "shortest": ordered[0],
@@ -125,7 +128,7 @@ def _lengths(lengths: Sequence[int], cutoff: int | None) -> dict[str, Any]:
         "longest": ordered[-1],
         "histogram": histogram(ordered),
         "cutoff": cutoff,
-        "over_cutoff": None if cutoff is None else sum(length > cutoff for length in ordered),
+        "over_cutoff": None if cutoff is None else facts.cut_at(cutoff),
     }
 
 

@@ -147,7 +147,7 @@ def check_cutoff(draft: Draft) -> None:
             "error", "dataset.cutoff", CUTOFF_BEYOND(cutoff=cutoff, context=context), CUTOFF_MOST(context=context)
         )
     if draft.data is not None and draft.data.measured:
-        cut = sum(length > cutoff for length in draft.data.lengths)
+        cut = draft.data.cut_at(cutoff)
         if cut:
             said = CUT_ROWS(count=cut, rows=len(draft.data.lengths), cutoff=cutoff)
             draft.find("warning", "dataset.cutoff", said, CUT_FIX())

@@ -64,7 +64,7 @@ def _tokens(draft: Draft, schedule: Schedule | None) -> int | None:
     if schedule is None or draft.data is None or not draft.data.measured or not draft.data.lengths:
         return None
     cutoff = longest(draft)
-    average = sum(min(length, cutoff) for length in draft.data.lengths) / len(draft.data.lengths)
+    average = draft.data.tokens_at(cutoff) / draft.data.sequences_at(cutoff)
     return round(average * schedule.steps * schedule.micro_batch * schedule.accumulation)
 
 

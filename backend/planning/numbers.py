@@ -181,11 +181,13 @@ def schedule(draft: Draft) -> Schedule | None:
 
 
 def training_sequences(draft: Draft) -> int | None:
-    """A row is usually one sequence; where a template makes several, validation rows take their share."""
+    """Usually one a row; where a template or a long text makes several, validation rows take their share."""
     rows = training_rows(draft)
     if draft.data is None or rows is None or not draft.data.rows:
         return rows
-    return round(rows * draft.data.sequences / draft.data.rows)
+    cutoff = draft.value("dataset.cutoff")
+    sequences = draft.data.sequences_at(cutoff) if isinstance(cutoff, int) else draft.data.sequences
+    return round(rows * sequences / draft.data.rows)
 
 
 def choose_course(draft: Draft, steps: int | None) -> None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from finetty.backend.conversation import Turn, load_encoder
-from finetty.backend.dataset import data_facts
+from finetty.backend.dataset import data_facts, data_report
 from finetty.backend.dataset.prose import PASSAGE
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import Recipe
@@ -74,3 +74,15 @@ def test_a_text_begins_as_the_models_own_tokenizer_begins_one(read: Any, tiny_mo
     adds = replace(encoder, tokenizer=tokenizer, special={**encoder.special, "bos_token": first})
     assert adds.text(row) == first + "Once.<|im_end|>"
     assert adds.encode(row)[0].ids[0] == 0
+
+
+@pytest.mark.parametrize("cutoff", [16, 17, 64, 1000])
+def test_the_facts_foretell_what_a_cutoff_makes_of_texts(read: Any, tiny_model: Path, cutoff: int) -> None:
+    texts = [{"text": "to-morrow and " * count} for count in (1, 9, 40)]
+    rows, encoder = read(texts), load_encoder(tiny_model, Recipe())
+    facts = data_facts(rows, encoder)
+    sequences = [one for row in rows.rows for one in encoder.with_cutoff(cutoff).encode(row)]
+    assert facts.sequences_at(cutoff) == len(sequences)
+    assert facts.tokens_at(cutoff) == sum(len(one.ids) for one in sequences)
+    assert facts.cut_at(cutoff) == 0
+    assert data_report(rows, facts, cutoff)["lengths"]["over_cutoff"] == 0
