@@ -111,7 +111,10 @@ class Renderer:
             return end
         finished = self._write(row, row.turns[: index + 1], ask=False, thinks=thinks)
         end = self._last_end(finished, start)
-        return end if whole.startswith(finished[:end]) else None
+        if not whole.startswith(finished[:end]):
+            return None
+        # A call of tools that its template writes no end behind ends with what the tool's turn begins with (GLM-4's).
+        return end if finished[:end].endswith(self.ends) else self._end_at(whole, end) or end
 
     def _plain_end(self, whole: str, start: int, turn: Turn) -> int | None:
         """The same without rendering once more, for the usual answer that stands in the text word for word."""
