@@ -12,6 +12,8 @@ from finetty.backend.messages import Refusal, message
 from finetty.backend.models.sources import hub_reachable
 
 NOT_HERE = message("dataset.not_here", "The dataset {name} is not on this machine, and the Hub cannot be reached.")
+NOT_YET = message("dataset.not_yet", "There is no file {name}, and no dataset of that name was downloaded yet.")
+FETCH_IT = message("dataset.fetch_it", "Check the path; a dataset on the Hub is downloaded by `finetty train RECIPE`.")
 BRING_FILES = message("dataset.bring_files", "Copy its files here and name them, or name a mirror in HF_ENDPOINT.")
 NOT_ON_HUB = message("dataset.not_on_hub", "There is no file {name} here, and the Hub has no dataset of that name.")
 CHECK_DATASET = message("dataset.check_dataset", "Check the name; a private one needs `hf auth login`.")
@@ -31,8 +33,8 @@ WANTED = [
 ]
 
 
-def dataset_folder(name: str) -> Path:
-    """The folder of a dataset's files, downloaded if it is not in the cache. Raises Refusal."""
+def dataset_folder(name: str, *, download: bool) -> Path:
+    """The folder of a dataset's files in the cache, brought there first only with `download`. Raises Refusal."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -46,6 +48,8 @@ def dataset_folder(name: str) -> Path:
     except HFValidationError:
         raise Refusal(NOT_ON_HUB(name=name[:200]), CHECK_DATASET(), option="dataset.train") from None
     except LocalEntryNotFoundError:
+        if not download:
+            raise Refusal(NOT_YET(name=name), FETCH_IT(), option="dataset.train") from None
         if not hub_reachable():
             raise Refusal(NOT_HERE(name=name), BRING_FILES(), option="dataset.train") from None
     try:

@@ -51,20 +51,21 @@ class Part:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def parts_of(file: DataFile) -> list[Part]:
+def parts_of(file: DataFile, *, download: bool = False) -> list[Part]:
     """The files behind one entry of the recipe, in a fixed order. Raises Refusal.
 
+    A dataset of the Hub that is not here is downloaded only with `download`: a name that is being typed is none yet.
     Behind a `#` stands which split of a folder, or which set of a list, is meant.
     """
     try:
-        return _parts_of(file)
+        return _parts_of(file, download)
     except (OSError, ValueError) as error:  # a name that no file can have, or a folder that may not be looked into
         reason = getattr(error, "strerror", None) or str(error)
         said = UNREADABLE(path=shown(file.path, 200), reason=reason)
         raise Refusal(said, CHECK_PATH(), option="dataset.train") from None
 
 
-def _parts_of(file: DataFile) -> list[Part]:
+def _parts_of(file: DataFile, download: bool) -> list[Part]:
     path, chosen = Path(file.path).expanduser(), ""
     if "#" in file.path and not path.exists():
         name, _, chosen = file.path.rpartition("#")
@@ -74,11 +75,12 @@ def _parts_of(file: DataFile) -> list[Part]:
     if path.is_dir():
         return _with_format(folder_parts(path, chosen), file)
     if path.name == LIST_NAME and path.is_file():
-        return _with_format(_listed_parts(path, chosen), file)
+        return _with_format(_listed_parts(path, chosen, download), file)
     if not path.exists() and is_hub_name(file.path.partition("#")[0]):
         from finetty.backend.dataset.hub import dataset_folder
 
-        return _with_format(folder_parts(dataset_folder(file.path.partition("#")[0]), chosen), file)
+        folder = dataset_folder(file.path.partition("#")[0], download=download)
+        return _with_format(folder_parts(folder, chosen), file)
     return [Part(path, file.path, file.format, file.columns)]
 
 
@@ -118,7 +120,7 @@ def _of_split(names: Sequence[str] | Mapping[str, Path], split: str) -> list[str
     return [name for name in names if word.search(name)]
 
 
-def _listed_parts(path: Path, chosen: str) -> list[Part]:
+def _listed_parts(path: Path, chosen: str, download: bool) -> list[Part]:
     """The files of a set in LLaMA-Factory's dataset_info.json (its data/README.md says what the keys mean)."""
     listed = _listed(path)
     if not chosen:
@@ -129,7 +131,7 @@ def _listed_parts(path: Path, chosen: str) -> list[Part]:
         chosen = next(iter(listed))
     if chosen not in listed:
         raise Refusal(NO_SPLIT(path=path, name=chosen, names=_listing(listed)), option="dataset.train")
-    return _set_parts(path, chosen, listed[chosen])
+    return _set_parts(path, chosen, listed[chosen], download)
 
 
 def _is_list_of_sets(path: Path) -> bool:
@@ -151,7 +153,7 @@ def _listed(path: Path) -> dict[str, dict[str, Any]]:
     return listed
 
 
-def _set_parts(path: Path, name: str, entry: dict[str, Any]) -> list[Part]:
+def _set_parts(path: Path, name: str, entry: dict[str, Any], download: bool) -> list[Part]:
     refused = next((key for key in _REFUSED_KEYS if entry.get(key)), None)
     form = _FORMATS.get(str(entry.get("formatting") or "alpaca"))
     if refused or form is None:
@@ -164,7 +166,8 @@ def _set_parts(path: Path, name: str, entry: dict[str, Any]) -> list[Part]:
     if entry.get("hf_hub_url"):
         from finetty.backend.dataset.hub import dataset_folder
 
-        files = folder_parts(dataset_folder(str(entry["hf_hub_url"])), str(entry.get("split") or ""))
+        folder = dataset_folder(str(entry["hf_hub_url"]), download=download)
+        files = folder_parts(folder, str(entry.get("split") or ""))
     else:
         files = _named_files(path, name, entry.get("file_name"))
     return [Part(part.path, part.name, form, columns, tags) for part in files]

@@ -104,8 +104,14 @@ class Refusals:
         return [replace(first, count=self._counts[kind]) for kind, first in self._first.items()]
 
 
-def read_rows(recipe: Recipe, report: Report | None = None) -> Rows:
-    """The rows to learn from. Raises Refusal: no file, an empty or broken one (with its line), nothing usable."""
+def read_rows(recipe: Recipe, report: Report | None = None, *, download: bool = False) -> Rows:
+    """The rows to learn from. Raises Refusal: no file, an empty or broken one (with its line), nothing usable.
+
+    `report` is told how far the reading is; with `download` a dataset of the Hub that is not here is brought first.
+    """
+    if download:
+        for file in recipe.dataset.train:
+            parts_of(file, download=True)
     return _read(_train_files(recipe), recipe.training.seed, report)
 
 

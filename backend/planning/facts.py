@@ -40,15 +40,15 @@ def gather(
 ) -> Facts:
     """Read model, machine and data. Raises Refusal for what cannot be read.
 
-    `gpu` names a card, or a size, that the plan is for. With `report` a model that is not here is downloaded, and told
-    of; without, it is refused.
+    `gpu` names a card, or a size, that the plan is for. With `report` a model or a dataset that is not here is
+    downloaded, and told of; without, it is refused.
     """
     machine = machine_facts(runs_root)
     if gpu is not None:
         machine = replace(machine, gpus=(card_named(gpu),), gpu_reason=None, imagined=True)
     if not recipe.model.path:
         raise Refusal(NO_MODEL(), CHOOSE_MODEL(), option="model.path")
-    rows = read_rows(recipe)
+    rows = read_rows(recipe, download=report is not None)
     name, revision = recipe.model.path, recipe.model.revision
     if report is not None and locate(name, revision) is None and is_on_the_hub(name):
         fetch(name, revision, report)

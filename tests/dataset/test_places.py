@@ -144,8 +144,10 @@ def test_a_dataset_of_the_hub_comes_from_its_cache(put: Put, tmp_path: Path, mon
     monkeypatch.setattr(hub, "hub_reachable", lambda: False)
     assert answers(read_path("someone/poems")) == ["a", "b"]
     assert answers(read_path("someone/poems#test")) == ["t"]
-    with pytest.raises(Refusal, match="cannot be reached"):
+    with pytest.raises(Refusal, match="no dataset of that name was downloaded yet"):
         read_path("someone/else")
+    with pytest.raises(Refusal, match="cannot be reached"):
+        read_rows(with_values(Recipe(), {"dataset.train": [{"path": "someone/else"}]}), download=True)
 
 
 def test_names_on_the_hub_stay_and_paths_count_from_the_recipe(put: Put, tmp_path: Path) -> None:
