@@ -62,10 +62,10 @@ PUBLISHERS: dict[str, Publisher] = {
     "falcon_h1": Publisher("tiiuae/Falcon-H1-0.5B-Instruct", "axolotl", "falcon_h1.jinja", "system empty"),
     "gemma": Publisher("google/gemma-2b-it", "trl", "gemma.jinja", "empty"),
     "gemma2": Publisher("google/gemma-2-2b-it", "llama_cpp", "google-gemma-2-2b-it.jinja", "empty"),
-    "gemma3": Publisher("google/gemma-3-4b-it", "trl", "gemma3.jinja", "system empty"),
-    "gemma3n": Publisher("google/gemma-3n-E2B-it", "axolotl", "gemma3n.jinja", "system empty"),
+    "gemma3": Publisher("google/gemma-3-4b-it", "trl", "gemma3.jinja", "system empty image"),
+    "gemma3n": Publisher("google/gemma-3n-E2B-it", "axolotl", "gemma3n.jinja", "system empty image"),
     "gemma4": Publisher(
-        "google/gemma-4-E2B-it", "trl", "gemma4_v5.jinja", "system empty tools reasoning inline switch"
+        "google/gemma-4-E2B-it", "trl", "gemma4_v5.jinja", "system empty image tools reasoning inline switch"
     ),
     "glm4_7": Publisher(
         "zai-org/GLM-4.7-Flash", "llama_cpp", "GLM-4.7-Flash.jinja", EVERYTHING + " reasoning inline switch"
@@ -81,10 +81,10 @@ PUBLISHERS: dict[str, Publisher] = {
         "ibm-granite/granite-4.0-tiny-preview", "llama_cpp", "ibm-granite-granite-4.0.jinja", EVERYTHING
     ),
     "lfm2": Publisher("LiquidAI/LFM2-1.2B", "trl", "lfm2_v2.jinja", EVERYTHING),
-    "lfm2_vl": Publisher("LiquidAI/LFM2.5-VL-3B", "trl", "lfm2_2_5_vl.jinja", EVERYTHING + " reasoning"),
+    "lfm2_vl": Publisher("LiquidAI/LFM2.5-VL-3B", "trl", "lfm2_2_5_vl.jinja", EVERYTHING + " image reasoning"),
     "llama3": Publisher("meta-llama/Meta-Llama-3-8B-Instruct", "trl", "llama3.jinja", "system empty"),
     "llama3_1": Publisher("meta-llama/Llama-3.1-8B-Instruct", "trl", "llama3_1.jinja", "system empty"),
-    "llama4": Publisher("meta-llama/Llama-4-Scout-17B-16E-Instruct", "axolotl", "llama4.jinja", "system empty"),
+    "llama4": Publisher("meta-llama/Llama-4-Scout-17B-16E-Instruct", "axolotl", "llama4.jinja", "system empty image"),
     "llava_next_mistral": Publisher(
         "llava-hf/llava-v1.6-mistral-7b-hf", "trl", "llava_next.jinja", "system empty", parts=True
     ),
@@ -108,20 +108,22 @@ PUBLISHERS: dict[str, Publisher] = {
         "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
         "llama_cpp",
         "Mistral-Small-3.2-24B-Instruct-2506.jinja",
-        "only system",
+        "only system image",
     ),
     "mllama": Publisher("meta-llama/Llama-3.2-11B-Vision-Instruct", "axolotl", "llama3_2_vision.jinja", "system empty"),
     "phi": Publisher("microsoft/Phi-3-mini-4k-instruct", "trl", "phi3.jinja", "system empty", eos="<|end|>"),
     "phi3": Publisher("microsoft/Phi-3.5-mini-instruct", "trl", "phi3_5.jinja", "system empty", eos="<|endoftext|>"),
-    "pixtral": Publisher("mistralai/Pixtral-12B-2409", "axolotl", "pixtral.jinja", "asked empty"),
+    "pixtral": Publisher("mistralai/Pixtral-12B-2409", "axolotl", "pixtral.jinja", "asked empty image"),
     "qwen": Publisher("Qwen/Qwen2.5-7B-Instruct", "trl", "qwen2_5.jinja", EVERYTHING),
-    "qwen2_vl": Publisher("Qwen/Qwen2.5-VL-7B-Instruct", "trl", "qwen2_5_vl.jinja", "system empty"),
+    "qwen2_vl": Publisher("Qwen/Qwen2.5-VL-7B-Instruct", "trl", "qwen2_5_vl.jinja", "system empty image"),
     "qwen3": Publisher("Qwen/Qwen3-8B", "trl", "qwen3.jinja", EVERYTHING + " reasoning inline switch"),
-    "qwen3_5": Publisher("Qwen/Qwen3.5-4B", "trl", "qwen3_5_think.jinja", EVERYTHING + " reasoning inline switch"),
+    "qwen3_5": Publisher(
+        "Qwen/Qwen3.5-4B", "trl", "qwen3_5_think.jinja", EVERYTHING + " image reasoning inline switch"
+    ),
     "qwen3_5_nothink": Publisher("Qwen/Qwen3.5-0.8B", "trl", "qwen3_5_nothink.jinja", EVERYTHING),
-    "qwen3_6": Publisher("Qwen/Qwen3.6-35B-A3B", "trl", "qwen3_6.jinja", EVERYTHING + " reasoning inline switch"),
+    "qwen3_6": Publisher("Qwen/Qwen3.6-35B-A3B", "trl", "qwen3_6.jinja", EVERYTHING + " image reasoning inline switch"),
     "qwen3_nothink": Publisher("Qwen/Qwen3-4B-Instruct-2507", "trl", "qwen3_instruct_2507.jinja", EVERYTHING),
-    "qwen3_vl_nothink": Publisher("Qwen/Qwen3-VL-4B-Instruct", "trl", "qwen3_vl.jinja", EVERYTHING),
+    "qwen3_vl_nothink": Publisher("Qwen/Qwen3-VL-4B-Instruct", "trl", "qwen3_vl.jinja", EVERYTHING + " image"),
     "seed_oss": Publisher(
         "ByteDance-Seed/Seed-OSS-36B-Instruct",
         "llama_cpp",
@@ -177,6 +179,10 @@ CASES: dict[str, list[tuple[list[dict[str, Any]], bool]]] = {
         ([SYSTEM, HELLO, answer("Hi!"), user("More?"), answer("No.")], False),
     ],
     "asked": [([SYSTEM, HELLO], False), ([SYSTEM, HELLO, answer("Hi!"), user("More?")], False)],
+    "image": [
+        ([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}], False),
+        ([SYSTEM, {"role": "user", "content": [{"type": "text", "text": "And it?"}, {"type": "image"}]}], False),
+    ],
     "empty": [([user(""), answer("")], False), ([HELLO, answer(""), user("Well?")], False)],
     "tools": [([HELLO], True), ([SYSTEM, HELLO], True), ([SYSTEM, HELLO, answer("Hi!"), SPRING], True)],
     "calls": [
@@ -206,12 +212,12 @@ def cases(publisher: Publisher) -> Iterator[dict[str, Any]]:
     knows = publisher.knows.split()
     thinking = (None, True, False) if "switch" in knows else (None,)
     for kind, conversations in CASES.items():
-        if kind not in ("", *knows) or (not kind and "only" in knows):
+        if kind not in ("", *knows):
             continue
         for messages, with_tools in conversations:
             for ask in (True, False):
                 for thinks in thinking:
-                    if ask and messages[-1]["role"] == "assistant":
+                    if (ask and messages[-1]["role"] == "assistant") or ("only" in knows and messages[0] != SYSTEM):
                         continue
                     yield {
                         "messages": messages,
