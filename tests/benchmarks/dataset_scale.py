@@ -52,8 +52,9 @@ def look(kind: str, path: Path) -> None:
     rows = first_look(recipe) if kind == "first" else read_rows(recipe, told.append)
     report = data_report(rows, data_facts(rows, None))
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{seconds:.2f} s, {peak:.0f} MB, {report['rows']}, {len(told)} times told how far it is")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak, busy = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
+    print(f"{seconds:.2f} s ({busy:.2f} s of a core), {peak:.0f} MB, {report['rows']}, told {len(told)} times")
 
 
 if __name__ == "__main__":
