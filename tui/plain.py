@@ -274,8 +274,10 @@ def key_lines() -> Iterator[str]:
 
 
 def templates_lines(listed: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for template in listed:
-        yield f"{template['name']:<12}  {template['source']}"
+    templates = list(listed)
+    longest = max(len(template["name"]) for template in templates)
+    for template in templates:
+        yield f"{template['name']:<{longest}}  {template['source']}"
 
 
 def template_lines(template: Template) -> Iterator[str]:
