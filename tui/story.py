@@ -63,6 +63,35 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A card as it was read last. Bytes, percent, watts, degrees Celsius; None where it does not say, or is lost.
+
+    `process` is what the run itself takes, `peak` the most of that so far, `others` (pid, bytes) of everybody else.
+    """
+
+    uuid: str
+    index: int
+    name: str
+    time: float
+    lost: bool = False
+    used: int | None = None
+    total: int | None = None
+    utilisation: float | None = None
+    power: float | None = None
+    power_cap: float | None = None
+    temperature: float | None = None
+    throttling: tuple[str, ...] | None = None
+    process: int | None = None
+    peak: int | None = None
+    others: tuple[tuple[int, int | None], ...] | None = None
+
+    @property
+    def taken(self) -> int | None:
+        """By the run; where the driver cannot tell processes apart, by everybody."""
+        return self.used if self.process is None and self.others is None else self.process
+
+
+@dataclass(frozen=True)
 class Curves:
     """The run's curves, extended while they are drawn."""
 
@@ -121,7 +150,7 @@ class Story:
         self.alerts: deque[Alert] = deque(maxlen=500)
         self.samples: dict[str, Sample] = {}
         self.answers: deque[Answer] = deque(maxlen=50)
-        self.memory = Memory()
+        self.gpus: dict[str, Gpu] = {}
         self._steps: list[Event] = []
         self._elapsed: deque[tuple[int, float]] = deque(maxlen=STEPS_OF_PACE)
         self._held_out: list[tuple[float, int]] = []
@@ -130,7 +159,6 @@ class Story:
             "eval": self._eval,
             "checkpoint": self._checkpoint,
             "gpu": self._gpu,
-            "memory": self._gpu,
             "sample": self._sample,
             "alert": self._alert,
             "note": self._note,
@@ -261,10 +289,29 @@ class Story:
         self._change(checkpoint_step=_whole(event.get("step")), checkpoint_time=_number(event.get("time")))
 
     def _gpu(self, event: Event) -> None:
-        used = _whole(event.get("used")) or _whole(event.get("process")) or _whole(event.get("reserved"))
-        peak = _whole(event.get("peak")) or used
-        if used is not None or peak is not None:
-            self.memory = replace(self.memory, used=used, peak=max(peak or 0, self.memory.peak or 0))
+        uuid, index = event.get("uuid"), _whole(event.get("index"))
+        if not isinstance(uuid, str) or index is None:
+            return
+        reasons = event.get("throttling")
+        gpu = Gpu(
+            uuid,
+            index,
+            str(event.get("name")),
+            _number(event.get("time")) or 0.0,
+            lost=event.get("lost") is True,
+            used=_whole(event.get("used")),
+            total=_whole(event.get("total")),
+            utilisation=_number(event.get("utilisation")),
+            power=_number(event.get("power")),
+            power_cap=_number(event.get("power_cap")),
+            temperature=_number(event.get("temperature")),
+            throttling=tuple(map(str, reasons)) if isinstance(reasons, list) else None,
+            process=_whole(event.get("process")),
+            others=_others(event.get("others")),
+        )
+        known = self.gpus.get(uuid)
+        peaks = [taken for taken in (known.peak if known else None, gpu.taken) if taken is not None]
+        self.gpus[uuid] = replace(gpu, peak=max(peaks, default=None))
 
     def _sample(self, event: Event) -> None:
         prompt, answer, step = event.get("prompt"), event.get("answer"), _whole(event.get("step")) or 0
@@ -290,6 +337,13 @@ class Story:
     def _command(self, event: Event) -> None:
         texts = [str(event.get(name) or "") for name in ("id", "name", "result", "reason")]
         self.answers.append(Answer(*texts))
+
+
+def _others(listed: Any) -> tuple[tuple[int, int | None], ...] | None:
+    if not isinstance(listed, list):
+        return None
+    entries = [(one.get("pid"), _whole(one.get("used"))) for one in listed if isinstance(one, dict)]
+    return tuple((pid, used) for pid, used in entries if isinstance(pid, int))
 
 
 def _number(value: Any) -> float | None:

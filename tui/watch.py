@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import psutil
 
 from finetty.backend.messages import Refusal
 from finetty.backend.runs import END_STATES, EventReader, Run, Status
-from finetty.tui.story import Alert, Answer, Curves, Figures, Memory, Sample, Story
+from finetty.tui.story import Alert, Answer, Curves, Figures, Gpu, Memory, Sample, Story
 from finetty.tui.text import visible
 
 OVER = (*END_STATES, "crashed")
@@ -46,6 +46,8 @@ class View:
     memory: Memory
     alerts: tuple[Alert, ...] = ()
     samples: tuple[Sample, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    """The machine's cards, by their index; none where there is no card."""
     answers: tuple[Answer, ...] = ()
     unread: float = 0.0
     output: Path | None = None
@@ -108,7 +110,7 @@ class Watch:
         self._story = Story()
         self._glanced: Story | None = None
         self._console = ConsoleTail(run.console_path)
-        self._kind, self._predicted = predicted_memory(run)
+        self._device, self._predicted = predicted_memory(run)
         self._process: psutil.Process | None = None
         self._peak = 0
 
@@ -130,9 +132,10 @@ class Watch:
             status=status,
             figures=story.figures,
             curves=story.curves,
-            memory=self._memory(story.memory, status),
+            memory=self._memory(story.gpus, status),
             alerts=tuple(story.alerts),
             samples=tuple(story.samples.values()),
+            gpus=tuple(sorted(story.gpus.values(), key=lambda gpu: gpu.index)),
             answers=tuple(story.answers),
             unread=unread,
             output=self.run.output if status.state in OVER and self.run.output.is_dir() else None,
@@ -142,11 +145,16 @@ class Watch:
         """What the console log grew by, as lines without escape sequences."""
         return self._console.read()
 
-    def _memory(self, told: Memory, status: Status) -> Memory:
-        """On a card what the run says of it; on a CPU the process's resident memory, as the system shows it."""
-        used = told.used if self._kind == "cuda" else self._resident(status)
-        self._peak = max(self._peak, used or 0, told.peak or 0)
-        return Memory(self._kind, used, self._peak or None, self._predicted)
+    def _memory(self, gpus: Mapping[str, Gpu], status: Status) -> Memory:
+        """On a card what the run was seen to take there; on a CPU the process's memory, as the system shows it."""
+        if self._device.kind == "cuda":
+            uuid = self._device.uuid
+            own = gpus.get(uuid) if uuid else max(gpus.values(), key=lambda gpu: gpu.peak or 0, default=None)
+            used = None if own is None or status.state in OVER else own.taken
+            return Memory("cuda", used, own.peak if own else None, self._predicted)
+        used = self._resident(status)
+        self._peak = max(self._peak, used or 0)
+        return Memory("cpu", used, self._peak or None, self._predicted)
 
     def _resident(self, status: Status) -> int | None:
         if status.pid is None or status.state in OVER:
@@ -193,15 +201,24 @@ def plain_line(line: bytes) -> str:
     return visible(_ESCAPE.sub("", text)).expandtabs()
 
 
-def predicted_memory(run: Run) -> tuple[str, int | None]:
-    """The kind of device ("cpu", "cuda") and the bytes that the plan foresees on it at the peak."""
+@dataclass(frozen=True)
+class Device:
+    """Where the run computes: `kind` is "cpu" or "cuda", `uuid` the card's, None where the plan names none."""
+
+    kind: str = "cpu"
+    uuid: str | None = None
+
+
+def predicted_memory(run: Run) -> tuple[Device, int | None]:
+    """The run's device, and the bytes that the plan foresees on it at the peak."""
     try:
         memory = run.plan_document()["memory"]
         prediction = memory["exact"] or memory["live"]
-        kind = memory["device"]["kind"] if memory["device"] else "cpu"
-        return kind, int(prediction["process"]) if prediction else None
+        planned = memory["device"]
+        device = Device(planned["kind"], planned.get("uuid")) if planned else Device()
+        return device, int(prediction["process"]) if prediction else None
     except (Refusal, KeyError, TypeError, ValueError):
-        return "cpu", None
+        return Device(), None
 
 
 def glance(path: Path) -> Story:

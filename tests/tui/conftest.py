@@ -80,6 +80,13 @@ class MadeRun:
     def alert(self, level: str, message: str, advice: str, option: str | None = None) -> None:
         self.event("alert", level=level, code="made.alert", message=message, advice=advice, option=option)
 
+    def gpu(self, index: int = 0, **values: Any) -> None:
+        reading = {
+            "name": "NVIDIA GeForce RTX 4090", "used": 20 << 30, "total": 24 << 30, "utilisation": 97, "power": 312.5,
+            "power_cap": 450, "temperature": 64, "throttling": [], "process": 18 << 30, "others": [], "lost": False,
+        }  # fmt: skip
+        self.event("gpu", uuid=f"GPU-{index}", index=index, **(reading | values))
+
     def train(self, last: int = 123) -> None:
         """A run in its middle: loaded, measured, with samples, held-out losses, a checkpoint and an alert."""
         self.begin()

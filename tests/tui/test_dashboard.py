@@ -159,6 +159,53 @@ async def test_silence_is_shown(made_run: Make) -> None:
     made.end()
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("cards", [1, 8])
+async def test_cards_are_watched(made_run: Make, size: tuple[int, int], cards: int) -> None:
+    made = made_run()
+    made.train(40)
+    for index in range(cards):
+        made.gpu(index)
+    made.gpu(0, throttling=["power", "heat"], others=[{"pid": 4, "used": 3 << 30}])
+    async with opened(made, size) as pilot:
+        await until(pilot, lambda: "97%  " in shown(pilot.app))
+        await pilot.press("tab", "tab", "tab", "f")
+        await until(pilot, lambda: "slowed by heat" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert "20.0 of 24.0 GB  312 of 450 W  64°C" in text
+        assert "slowed by heat  1 other process (3.0 GB)" in text
+        assert text.count("312 of 450 W") == cards
+        assert "N/A" not in text
+        made.gpu(0, lost=True, used=None, utilisation=None, power=None, temperature=None)
+        await until(pilot, lambda: "N/A: it does not answer any more" in shown(pilot.app))
+        await pilot.press("f")
+        await until(pilot, lambda: "1 lost" in shown(pilot.app))
+    made.end()
+
+
+async def test_what_a_card_does_not_say_is_not_applicable(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    made.gpu(0, used=None, utilisation=None, power=None, temperature=None, throttling=None, others=None, process=None)
+    async with opened(made) as pilot:
+        await pilot.press("shift+tab", "shift+tab")
+        await until(pilot, lambda: "N/A of 24.0 GB  N/A W  N/A °C" in shown(pilot.app))
+        assert "this card, its driver or this container does not say" in shown(pilot.app)
+        made.now += 45
+        await until(pilot, lambda: "45s ago" in shown(pilot.app))
+    made.end()
+
+
+async def test_without_a_card_there_is_no_panel_of_cards(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made, (200, 60)) as pilot:
+        assert "Cards" not in shown(pilot.app)
+        await pilot.press("tab", "tab", "tab")
+        assert pilot.app.screen.active == "console"
+    made.end()
+
+
 async def test_what_a_model_says_is_text(made_run: Make) -> None:
     made = made_run()
     made.train(40)
@@ -536,6 +583,18 @@ def test_picture_running(made_run: Make, snap_compare: Any, size: tuple[int, int
     made.train(123)
     app = DashboardApp(made.run, owner=True, clock=made.clock)
     assert snap_compare(app, terminal_size=size, run_before=settled())
+    made.end()
+
+
+@pytest.mark.parametrize(("size", "cards"), [((80, 24), 1), ((120, 40), 8), ((200, 60), 2)])
+def test_picture_of_cards(made_run: Make, snap_compare: Any, size: tuple[int, int], cards: int) -> None:
+    made = made_run()
+    made.train(123)
+    for index in range(cards):
+        made.gpu(index, utilisation=90 + index, temperature=60 + index)
+    made.gpu(0, throttling=["power"], others=[{"pid": 4, "used": 3 << 30}])
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    assert snap_compare(app, terminal_size=size, run_before=settled("tab", "tab", "tab"))
     made.end()
 
 

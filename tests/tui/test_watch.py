@@ -219,6 +219,15 @@ def test_a_loss_that_is_not_a_number_is_said_and_leaves_a_gap(made_run: Make) ->
         {"kind": "checkpoint", "step": "x", "time": "y"},
         {"kind": "command", "id": 4},
         {"kind": "gpu", "used": "much"},
+        {
+            "kind": "gpu",
+            "uuid": "GPU-0",
+            "index": 0,
+            "name": None,
+            "power": [],
+            "throttling": 3,
+            "others": [4, {"pid": "x"}],
+        },
         {"kind": "note", "message": 1},
         {"kind": "unheard of"},
     ],
@@ -229,6 +238,48 @@ def test_an_odd_event_is_passed_over(event: dict[str, Any]) -> None:
     story.take([good, event, {"time": 2.0, "kind": "step", "step": 2, "loss": 1.0}])
     assert story.figures.loss == 1.0
     assert story.curves.loss.last_step == 2
+
+
+def on_cards(made: Any, uuid: str | None) -> Watch:
+    """A watch on this run, planned for a card."""
+    plan = json.loads(made.run.plan_path.read_bytes())
+    plan["memory"]["device"] |= {"kind": "cuda", "uuid": uuid}
+    made.run.plan_path.write_text(json.dumps(plan))
+    return Watch(made.run, clock=made.clock)
+
+
+def test_memory_on_a_card_is_what_the_run_takes_there(made_run: Make) -> None:
+    made = made_run()
+    made.begin()
+    made.state("running")
+    made.gpu(0, used=23 << 30, process=None, others=[{"pid": 4, "used": 22 << 30}])
+    made.gpu(1, process=18 << 30)
+    made.gpu(1, process=9 << 30)
+    memory = on_cards(made, "GPU-1").poll().memory
+    assert (memory.kind, memory.used, memory.peak, memory.predicted) == ("cuda", 9 << 30, 18 << 30, 2_100_000_000)
+    assert on_cards(made, None).poll().memory.used == 9 << 30
+    assert on_cards(made, "GPU-7").poll().memory.used is None
+    made.end()
+
+
+def test_where_processes_cannot_be_told_apart_the_cards_memory_is_the_runs(made_run: Make) -> None:
+    made = made_run()
+    made.begin()
+    made.state("running")
+    made.gpu(0, process=None, others=None)
+    assert on_cards(made, "GPU-0").poll().memory.used == 20 << 30
+    made.end()
+
+
+def test_a_card_that_is_lost_keeps_its_peak_and_its_place(made_run: Make) -> None:
+    made = made_run()
+    made.begin()
+    made.gpu(1)
+    made.gpu(0)
+    made.gpu(1, lost=True, used=None, process=None, others=None)
+    first, second = Watch(made.run, clock=made.clock).poll().gpus
+    assert (first.index, second.index, second.lost, second.used, second.peak) == (0, 1, True, None, 18 << 30)
+    made.end()
 
 
 def test_a_run_that_was_removed_is_refused(made_run: Make) -> None:

@@ -50,6 +50,7 @@ from finetty.tui.widgets.alerts import AlertsPanel
 from finetty.tui.widgets.chart import Chart
 from finetty.tui.widgets.console import ConsolePanel
 from finetty.tui.widgets.figures import FiguresBox, Quiet, ascii_only, progress_line, state_line
+from finetty.tui.widgets.gpus import GpusPanel
 from finetty.tui.widgets.keybar import KeyBar
 from finetty.tui.widgets.outcome import OutcomeBox
 from finetty.tui.widgets.plot import Line
@@ -66,7 +67,7 @@ SECONDS_FOR_AN_ANSWER = 30.0
 SECONDS_SAID = 10.0
 """How long the answer to a command stays in sight."""
 
-PANELS = ("chart", "samples", "alerts", "console")
+PANELS = ("chart", "samples", "alerts", "gpus", "console")
 BELOW = PANELS[1:]
 """The panels of which one is seen at a time, unless the screen has room for all."""
 SMALL_CHARTS = ("learning-rate", "grad-norm", "speed")
@@ -137,6 +138,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         with Container(id="panels"):
             yield SamplesPanel()
             yield AlertsPanel()
+            yield GpusPanel()
             yield ConsolePanel()
         yield KeyBar()
 
@@ -202,6 +204,8 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         self.query_one(FiguresBox).show_view(view)
         self.query_one(OutcomeBox).show_view(view)
         self.query_one(AlertsPanel).show(view.alerts, view.now)
+        self.query_one(GpusPanel).show(view.gpus, view.now, over=view.over)
+        self.set_class(bool(view.gpus), "-gpus")
         await self.query_one(SamplesPanel).show(view.samples)
         self._show_tabs()
         self._show_charts(view, before)
@@ -255,7 +259,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         alerts = self.view.alerts if self.view else ()
         worst = "error" if any(alert.level == "error" for alert in alerts) else "warning"
         parts: list[Content] = []
-        for panel in BELOW:
+        for panel in self._panels(BELOW):
             count = f" ({len(alerts)})" if panel == "alerts" and alerts else ""
             mark = ("> " if ascii_only() else "▸ ") if panel == self.panel else "  "
             tone = "bold $text-accent" if panel == self.panel else "$foreground-muted"
@@ -407,7 +411,12 @@ class DashboardScreen(TranslatedScreen[Outcome]):
                 self._activate(widget.id)
 
     def _step_panel(self, by: int) -> None:
-        self._go_to(PANELS[(PANELS.index(self.active) + by) % len(PANELS)])
+        panels = self._panels(PANELS)
+        self._go_to(panels[(panels.index(self.active) + by) % len(panels)])
+
+    def _panels(self, panels: tuple[str, ...]) -> list[str]:
+        """Those that have something to show: without a card there is none to watch."""
+        return [panel for panel in panels if panel != "gpus" or (self.view and self.view.gpus)]
 
     def _go_to(self, panel: str) -> None:
         self._activate(panel)

@@ -46,7 +46,13 @@ def done_words(name: str) -> str:
 
 
 def panel_name(panel: str) -> str:
-    return {"chart": _("Loss curve"), "samples": _("Samples"), "alerts": _("Alerts"), "console": _("Log")}[panel]
+    return {
+        "chart": _("Loss curve"),
+        "samples": _("Samples"),
+        "alerts": _("Alerts"),
+        "gpus": _("Cards"),
+        "console": _("Log"),
+    }[panel]
 
 
 def panel_help(panel: str) -> str:
@@ -63,6 +69,11 @@ def panel_help(panel: str) -> str:
             " whether the model does what you want."
         ),
         "alerts": _("What finetty noticed while it trained, the newest first, each with what to do about it."),
+        "gpus": _(
+            "Each card, every few seconds: the share of the time that it computes, its memory, its power against its"
+            " cap, its heat, what slows it down, and other processes on it. A card at its power cap works as it should;"
+            " one that idles waits for data. N/A is what a card does not say."
+        ),
         "console": _(
             "What the libraries under finetty print, as they wrote it into console.log. Slash searches: only lines that"
             " hold the text stay, Esc shows all again."

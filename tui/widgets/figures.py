@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from textual.content import Content
 from textual.geometry import Region
@@ -15,6 +16,9 @@ from finetty.tui.plain import state_words
 from finetty.tui.text import count, duration, loss, size, visible
 from finetty.tui.watch import View
 
+UNKNOWN = "N/A"
+"""What stands for a reading that is not to be had."""
+LOST_TONE = "bold $text-error"
 TWO_COLUMNS = 72
 """Cells of width from which on the figures stand in two columns."""
 
@@ -91,7 +95,11 @@ def figures(view: View) -> list[tuple[Figure, ...]]:
             _speed(view),
         ),
         (_elapsed(view), _left(view), _checkpoint(view)),
-        (*_memory(view), Figure(_("tokens seen"), count(now.tokens) if now.tokens is not None else "-")),
+        (
+            *_memory(view),
+            *_gpus(view),
+            Figure(_("tokens seen"), count(now.tokens) if now.tokens is not None else "-"),
+        ),
     ]
 
 
@@ -100,8 +108,8 @@ def laid_out(groups: list[tuple[Figure, ...]], width: int, height: int) -> Conte
     if width >= TWO_COLUMNS:
         half = width // 2
         left, right = _column([*groups[0], *groups[1]], half - 1), _column([*groups[2], *groups[3]], width - half)
-        padded = [line.pad_right(half - line.cell_length) for line in left]
-        return Content("\n").join([Content.assemble(*both) for both in zip(padded, right, strict=True)])
+        both = zip_longest(left, right, fillvalue=Content(""))
+        return Content("\n").join([Content.assemble(one.pad_right(half - one.cell_length), two) for one, two in both])
     lines = _column([figure for group in groups for figure in group], width)
     gaps = height >= len(lines) + len(groups) - 1
     parts: list[Content] = []
@@ -207,6 +215,30 @@ def _memory(view: View) -> tuple[Figure, Figure]:
             _("foreseen {size}").format(size=foreseen) if foreseen else "",
         ),
     )
+
+
+def _gpus(view: View) -> list[Figure]:
+    """How much of the time the cards compute, and behind it their power and the heat of the hottest."""
+    gpus = [gpu for gpu in view.gpus if not gpu.lost]
+    if not view.gpus or view.over:
+        return []
+    name = _("card") if len(view.gpus) == 1 else _("{count} cards").format(count=len(view.gpus))
+    use = [gpu.utilisation for gpu in gpus if gpu.utilisation is not None]
+    power = [gpu.power for gpu in gpus if gpu.power is not None]
+    heat = [gpu.temperature for gpu in gpus if gpu.temperature is not None]
+    notes = [f"{sum(power):.0f} W"] * bool(power) + [degrees(max(heat, default=0))] * bool(heat)
+    if len(gpus) < len(view.gpus):
+        return [Figure(name, _("{count} lost").format(count=len(view.gpus) - len(gpus)), ", ".join(notes), LOST_TONE)]
+    spread = "-".join(dict.fromkeys(f"{share:.0f}" for share in (min(use, default=0), max(use, default=0))))
+    return [Figure(name, f"{spread}%" if use else UNKNOWN, ", ".join(notes))]
+
+
+def degrees(celsius: float) -> str:
+    return f"{celsius:.0f}{degree_sign()}"
+
+
+def degree_sign() -> str:
+    return " C" if ascii_only() else "°C"
 
 
 def _checkpoint(view: View) -> Figure:
