@@ -60,6 +60,9 @@ class ModelFacts:
     """How the checkpoint is quantized already: gptq, awq, fp8, mxfp4, bitsandbytes; None when it is not."""
     vision_language: bool = False
     experts: int = 0
+    experts_per_token: int | None = None
+    expert_size: int | None = None
+    """The width of one expert's feed-forward part."""
     tags: tuple[str, ...] = ()
     eos_token_ids: tuple[int, ...] = ()
     has_weights: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetty.backend.memory import Job, predict
+from finetty.backend.memory import Job, fits
 from finetty.backend.messages import Message, message
 from finetty.backend.planning.draft import Draft
 
@@ -140,19 +140,17 @@ def choose_quantization(draft: Draft) -> None:
 
 
 def _bits(draft: Draft) -> tuple[str, Message]:
-    whole = _smallest(draft, "none")
-    free = draft.device.free if draft.device else None
-    if whole is None or free is None:
+    whole = _smallest_fits(draft, "none")
+    if whole is None:
         return "none", NOT_KNOWN()
-    if whole <= ROOM * free or not draft.machine.usable("bitsandbytes"):
+    if whole or not draft.machine.usable("bitsandbytes"):
         return "none", SIXTEEN_FITS()
-    four = _smallest(draft, "nf4")
-    return "nf4", NF4() if four is not None and four <= ROOM * free else NF4_STILL()
+    return "nf4", NF4() if _smallest_fits(draft, "nf4") else NF4_STILL()
 
 
-def _smallest(draft: Draft, quantization: str) -> int | None:
-    """The process's peak with one row at a time and checkpointing: what quantization is weighed against."""
-    if draft.model is None:
+def _smallest_fits(draft: Draft, quantization: str) -> bool | None:
+    """With one row at a time and checkpointing: what quantization is weighed against. None where it is not known."""
+    if draft.model is None or draft.device is None or draft.device.free is None:
         return None
     job = Job(
         rank=draft.value("method.rank"),
@@ -164,8 +162,7 @@ def _smallest(draft: Draft, quantization: str) -> int | None:
         length=longest(draft),
         checkpointing=True,
     )
-    found = predict(job, draft.model, "cuda")
-    return found.process if found else None
+    return fits(job, draft.model, draft.device, ROOM * draft.device.free)
 
 
 def longest(draft: Draft) -> int:

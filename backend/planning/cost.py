@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from finetty.backend.memory.estimate import STATES, STORED_BYTES
+from finetty.backend.memory.estimate import STATES
+from finetty.backend.memory.job import STORED_BYTES
 from finetty.backend.messages import message
 from finetty.backend.planning.arithmetic import longest
 from finetty.backend.planning.draft import Draft

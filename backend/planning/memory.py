@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
-from finetty.backend.memory import STATED_ERROR, Job, MemoryPrediction, predict
+from finetty.backend.memory import Job, MemoryPrediction, fits, predict, stated_error
 from finetty.backend.messages import message
 from finetty.backend.planning.arithmetic import ROOM, longest
 from finetty.backend.planning.draft import Draft
@@ -58,7 +59,7 @@ def choose_by_memory(draft: Draft) -> None:
         draft.left_open("training.micro_batch"),
         draft.left_open("training.gradient_checkpointing"),
     )
-    if job is None or _room(draft) is None or _peak(draft, job) is None:
+    if job is None or _fits(draft, job) is None:
         draft.choose("training.micro_batch", 1, MICRO_UNKNOWN())
         draft.choose("training.gradient_checkpointing", not draft.on_cpu, CHECKPOINTING_UNKNOWN())
         return
@@ -91,13 +92,18 @@ def _rows(draft: Draft) -> list[int]:
 
 
 def _first_that_fits(draft: Draft, job: Job, rows: list[int], tries: list[bool]) -> tuple[int, bool]:
-    """A small micro-batch without checkpointing beats a large one with it: it is a third faster."""
-    room = _room(draft) or 0
+    """A small micro-batch without checkpointing beats a large one with it: it is a third faster.
+
+    `rows` are largest first, and what fits for one count fits for all that follow.
+    """
     for checkpointing in tries:
-        for count in rows:
-            peak = _peak(draft, replace(job, micro_batch=count, checkpointing=checkpointing))
-            if peak is not None and peak <= room:
-                return count, checkpointing
+
+        def enough(count: int, checkpointing: bool = checkpointing) -> bool:
+            return bool(_fits(draft, replace(job, micro_batch=count, checkpointing=checkpointing)))
+
+        place = bisect_left(rows, True, key=enough)
+        if place < len(rows):
+            return rows[place], checkpointing
     return rows[-1], tries[-1]
 
 
@@ -105,11 +111,11 @@ def _room(draft: Draft) -> float | None:
     return ROOM * draft.device.free if draft.device and draft.device.free is not None else None
 
 
-def _peak(draft: Draft, job: Job) -> int | None:
-    if draft.model is None or draft.device is None:
+def _fits(draft: Draft, job: Job) -> bool | None:
+    room = _room(draft)
+    if draft.model is None or draft.device is None or room is None:
         return None
-    found = predict(job, draft.model, draft.device.kind)
-    return found.process if found else None
+    return fits(job, draft.model, draft.device, room)
 
 
 def _say_rows(draft: Draft, rows: int, most: int) -> None:
@@ -128,9 +134,8 @@ def _choose_optimizer(draft: Draft, job: Job | None) -> None:
     if draft.method == "lora":
         draft.choose("training.optimizer", "adamw_fused", FUSED())
         return
-    room = _room(draft)
-    peak = _peak(draft, replace(job, checkpointing=True)) if job else None
-    if draft.on_cpu or room is None or peak is None or peak <= room or not draft.machine.usable("bitsandbytes"):
+    whole = _fits(draft, replace(job, checkpointing=True)) if job else None
+    if draft.on_cpu or whole is not False or not draft.machine.usable("bitsandbytes"):
         draft.choose("training.optimizer", "adamw_fused", FUSED_FITS())
     else:
         draft.choose("training.optimizer", "adamw_8bit", EIGHT_BIT())
@@ -138,17 +143,20 @@ def _choose_optimizer(draft: Draft, job: Job | None) -> None:
 
 def judge(draft: Draft) -> Memory:
     """The prediction for the finished recipe, with a finding where it does not fit."""
+    job, device = draft.job(), draft.device
     live = (
-        predict(job, draft.model, draft.device.kind) if (job := draft.job()) and draft.model and draft.device else None
+        predict(job, draft.model, device.kind, card=device.name, room=device.total)
+        if job and draft.model and device
+        else None
     )
-    free = draft.device.free if draft.device else None
+    free, error = device.free if device else None, stated_error(device)
     if live is None or free is None:
         if draft.model is not None and live is None:
             draft.find("note", "model.path", UNKNOWN())
-        return Memory(live, None, draft.device, "unknown", STATED_ERROR)
+        return Memory(live, None, draft.device, "unknown", error)
     verdict: Verdict = "fits" if live.process <= ROOM * free else "tight" if live.process <= free else "over"
     _say_verdict(draft, live, verdict, free)
-    return Memory(live, None, draft.device, verdict, STATED_ERROR)
+    return Memory(live, None, draft.device, verdict, error)
 
 
 def _say_verdict(draft: Draft, live: MemoryPrediction, verdict: Verdict, free: int) -> None:
@@ -159,7 +167,7 @@ def _say_verdict(draft: Draft, live: MemoryPrediction, verdict: Verdict, free: i
     if verdict == "tight":
         draft.find("note", "training.micro_batch", TIGHT(**numbers), fix)
         return
-    beyond_doubt = live.process > free * (1 + STATED_ERROR)
+    beyond_doubt = live.process > free * (1 + stated_error(draft.device))
     draft.find("error" if beyond_doubt else "warning", "training.micro_batch", OVER(**numbers), fix)
 
 

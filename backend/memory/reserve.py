@@ -1,0 +1,91 @@
+"""What the caching allocator reserves for a job: weights as they are loaded, then the events of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finetty.backend.memory.allocator import SMALL, SMALL_SEGMENT, CachingAllocator
+from finetty.backend.memory.job import Job
+from finetty.backend.memory.tape import ROUNDED_TO, Tape
+from finetty.backend.models.facts import ModelFacts
+
+
+def reserved_on_card(job: Job, model: ModelFacts, tape: Tape, quantized_bytes: float, stays: int) -> int:
+    """Bytes of all segments. `quantized_bytes`: of a quantized parameter; `stays`: adapter, states and the like.
+
+    Blocks of the small pool are counted by their sum: they fill its segments well.
+    """
+    allocator = CachingAllocator()
+    _load(allocator, job, model, quantized_bytes)
+    large, small = _large(tape.events)
+    if stays > SMALL and job.method != "lora":
+        allocator.take(-1, _rounded(stays))
+        stays = 0
+    allocator.replay(large)
+    return allocator.reserved + -(-(small + stays) // SMALL_SEGMENT) * SMALL_SEGMENT
+
+
+def _large(events: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
+    """The events of the large pool, and the most that is taken of the small one."""
+    large: list[tuple[int, int]] = []
+    there: dict[int, int] = {}
+    live = most = 0
+    for number, size in events:
+        if size > SMALL:
+            large.append((number, size))
+        elif size:
+            there[number] = size
+            live += size
+            most = max(most, live)
+        elif number in there:
+            live -= there.pop(number)
+        else:
+            large.append((number, 0))
+    return large, most
+
+
+def _load(allocator: CachingAllocator, job: Job, model: ModelFacts, quantized_bytes: float) -> None:
+    """Weights one after the other; where transformers puts them on the card, out of one block that it made room for.
+
+    prepare_model_for_kbit_training then replaces those that are not quantized by copies in fp32.
+    """
+    sizes = list(_weights(job, model, quantized_bytes))
+    before = [half if job.upcast and not packed else size for size, half, packed in sizes]
+    if job.loads_on_card:
+        allocator.take(-2, _rounded(sum(before)))
+        allocator.give(-2)
+    for number, size in enumerate(before):
+        if size > SMALL:
+            allocator.take(-3 - number, _rounded(size))
+    if not job.upcast:
+        return
+    for number, (size, _, packed) in enumerate(sizes):
+        if not packed and before[number] > SMALL:
+            allocator.take(-3 - number - len(sizes), _rounded(size))
+            allocator.give(-3 - number)
+
+
+def _weights(job: Job, model: ModelFacts, quantized_bytes: float) -> Iterator[tuple[int, int, bool]]:
+    """Of each tensor: its bytes, those in 16 bits, whether it is quantized."""
+    outside = (model.vocabulary or 0) * (model.hidden_size or 0)
+    each, layers = job.residual_bytes, model.layers or 1
+    yield each * outside, 2 * outside, False
+    everything = model.parameters or model.trainable_text_parameters or 0
+    rest = everything - outside * (1 if model.tied_embeddings else 2)
+    for _ in range(layers):
+        for module in model.linear_modules:
+            for _ in range(module.count // layers):
+                one = module.inputs * module.outputs
+                if job.quantization == "none":
+                    yield each * one, 2 * one, False
+                else:
+                    yield round(quantized_bytes * one), 2 * one, True
+    rest -= sum(module.parameters for module in model.linear_modules)
+    for _ in range(layers if rest > 0 else 0):
+        yield each * (rest // layers), 2 * (rest // layers), False
+    if not model.tied_embeddings:
+        yield each * outside, 2 * outside, False
+
+
+def _rounded(size: int) -> int:
+    return -(-size // ROUNDED_TO) * ROUNDED_TO
