@@ -586,8 +586,8 @@ def solve(entry: Facts, published: int | None) -> Facts | None:
     buffers = entry["layers"] * (entry.get("head_size") or 0) // 2
     head = entry["vocabulary"] * entry["hidden_size"] if entry.get("vocabulary") else 0
     for values in itertools.product((False, True), repeat=len(flags)):
-        usual = FAMILIES[entry["family"]].biased if entry.get("family") in FAMILIES else ()
-        given = {flag: value for flag, value in zip(flags, values, strict=True) if value != (flag in usual)}
+        usual = FAMILIES[entry["family"]].defaults if entry.get("family") in FAMILIES else {}
+        given = {flag: value for flag, value in zip(flags, values, strict=True) if value != bool(usual.get(flag))}
         for tied in ties(entry):
             parameters = implied({**entry, "tied_embeddings": tied, "flags": given})
             spare = published - parameters if parameters is not None else -1

@@ -32,15 +32,19 @@ LIMITS = {
 
 OTHER_NAMES = {
     "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
-    "hidden_size": ("n_embd", "d_model"),
-    "intermediate_size": ("n_inner", "ffn_dim"),
-    "num_attention_heads": ("n_head", "n_heads"),
+    "hidden_size": ("n_embd", "n_embed", "d_model"),
+    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size"),
+    "num_attention_heads": ("n_head", "n_heads", "num_heads"),
+    "num_key_value_heads": ("num_kv_heads",),
+    "num_experts": ("num_local_experts",),
+    "num_local_experts": ("num_experts",),
+    "n_routed_experts": ("num_local_experts", "num_experts"),
     "max_position_embeddings": ("n_positions", "n_ctx", "seq_length", "max_seq_len"),
 }
-"""What GPT-2, Falcon, BLOOM, MPT and OPT call the same numbers."""
+"""What GPT-2, Falcon, BLOOM, MPT and OPT, and the mixtures' configurations of other ages, call the same numbers."""
 
 TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
-TOWER_SECTIONS = ("vision_config", "audio_config", "video_config", "visual", "vision_tower_config")
+TOWER_SECTIONS = ("vision_config", "audio_config", "video_config", "visual", "vision_tower_config", "encoder_config")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -89,24 +93,35 @@ class Configuration:
 
     @property
     def has_towers(self) -> bool:
-        return any(isinstance(self.whole.get(section), dict) for section in TOWER_SECTIONS)
+        thinker = self.whole.get("thinker_config")
+        places = (self.whole, thinker if isinstance(thinker, dict) else {})
+        return any(isinstance(place.get(section), dict) for place in places for section in TOWER_SECTIONS)
 
     def number(self, key: str, default: int | None = None) -> int | None:
         """A positive whole number of the language model, or `default` where it is not written.
 
-        Raises Refusal for what is written and cannot be: a text, a negative or an enormous number.
+        Where each layer has its own, the largest. Raises Refusal for what is written and cannot be: a text, a
+        negative or an enormous number.
         """
         for name in (key, *OTHER_NAMES.get(key, ())):
             value = self.text.get(name)
             if value is not None:
-                if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LIMITS.get(key, 10**12):
-                    raise Refusal(
-                        IMPOSSIBLE_NUMBER(file=self.path.name, key=name, value=_short(value)),
-                        GET_IT_AGAIN(),
-                        path=self.path,
-                    )
-                return value
-        return default
+                return self._possible(key, name, value)
+        return self._listed_layers() or default if key == "num_hidden_layers" else default
+
+    def _possible(self, key: str, name: str, value: Any) -> int:
+        values: list[Any] = value if isinstance(value, list) and value else [value]
+        for one in values:
+            if isinstance(one, bool) or not isinstance(one, int) or not 0 < one <= LIMITS.get(key, 10**12):
+                raise Refusal(
+                    IMPOSSIBLE_NUMBER(file=self.path.name, key=name, value=_short(one)), GET_IT_AGAIN(), path=self.path
+                )
+        return int(max(values))
+
+    def _listed_layers(self) -> int:
+        """Nemotron-H names its layers one by one and need not count them."""
+        named = self.text.get("layers_block_type") or self.text.get("hybrid_override_pattern")
+        return len(named) if isinstance(named, (list, str)) and len(named) <= LIMITS["num_hidden_layers"] else 0
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.text.get(key)

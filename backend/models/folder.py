@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from finetty.backend.messages import Refusal, message
+from finetty.backend.models.blocks import Weight
 from finetty.backend.models.configuration import Configuration, read_configuration, read_json
 from finetty.backend.models.facts import LinearModules, ModelFacts
-from finetty.backend.models.families import Weight, decoder_weights, family_of
+from finetty.backend.models.families import decoder_weights, family_of
 from finetty.backend.models.layout import as_weights, embedding_weights, language_model, parameters_of, total
 from finetty.backend.models.places import check_name, is_folder_name, locate
 from finetty.backend.models.tags import tags
@@ -89,7 +90,7 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
     defaults = family.defaults if family else {}
 
     def number(key: str) -> int | None:
-        return configuration.number(key, defaults.get(key))
+        return configuration.number(key, defaults.get(key) or None)
 
     heads, hidden = number("num_attention_heads"), number("hidden_size")
     name = path.rstrip("/").rsplit("/", 1)[-1]
@@ -117,6 +118,8 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
         quantization=configuration.quantization,
         vision_language=configuration.has_towers,
         experts=_experts(configuration),
+        experts_per_token=number("num_experts_per_tok") or number("top_k_experts"),
+        expert_size=number("moe_intermediate_size"),
         tags=tags(name),
         eos_token_ids=_eos(configuration, folder),
         has_weights=checkpoint is not None,

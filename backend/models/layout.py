@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 
-from finetty.backend.models.families import Weight
+from finetty.backend.models.blocks import Kind, Weight
 from finetty.backend.models.weights import Tensor
 
 LANGUAGE_MODEL = {"language_model", "text_model", "llm"}
@@ -30,7 +29,7 @@ TOWERS = {
 """Path components of vision and audio towers and of what joins them to the language model."""
 BUFFERS = ("inv_freq", "masked_bias", "position_ids", "attn.bias", "attention.bias", "input_scale", "weight_scale")
 ROUTERS = {"gate", "router", "shared_expert_gate"}
-EMBEDDINGS = {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
+EMBEDDINGS = {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "embeddings"}
 OTHER_EMBEDDINGS = {"wpe", "embed_positions", "position_embeddings", "embed_tokens_per_layer"}
 HEADS = {"lm_head", "embed_out", "output"}
 TRANSPOSED = {"gpt2"}
@@ -76,31 +75,33 @@ def _in_tower(parts: list[str]) -> bool:
 
 
 def as_weights(tensors: Iterable[Tensor], model_type: str) -> tuple[Weight, ...]:
-    """Tensors gathered by name, with the layer's number taken out; matrices of nn.Linear marked."""
+    """Tensors gathered by name, with the layer's number taken out, each with what it is."""
     counts: dict[tuple[str, tuple[int, ...]], int] = {}
     for tensor in tensors:
         key = (_NUMBER.sub("{}", tensor.name), tensor.shape)
         counts[key] = counts.get(key, 0) + 1
-    return tuple(
-        Weight(
-            name,
-            shape[::-1] if _linear(name, shape) and model_type in TRANSPOSED else shape,
-            count,
-            _linear(name, shape),
-        )
-        for (name, shape), count in counts.items()
-    )
+    return tuple(_weight(name, shape, count, model_type in TRANSPOSED) for (name, shape), count in counts.items())
 
 
-def _linear(name: str, shape: tuple[int, ...]) -> bool:
-    parts = name.split(".")
-    if len(shape) != 2 or parts[-1] != "weight" or len(parts) < 2:
-        return False
-    return (
-        parts[-2] not in ROUTERS | EMBEDDINGS | OTHER_EMBEDDINGS | HEADS
-        and "experts" not in parts
-        and "norm" not in parts[-2]
-    )
+def _weight(name: str, shape: tuple[int, ...], count: int, transposed: bool) -> Weight:
+    kind = _kind(name.split("."), len(shape))
+    return Weight(name, shape[::-1] if kind == "linear" and transposed else shape, kind, count)
+
+
+def _kind(parts: list[str], dimensions: int) -> Kind:
+    """By the names that transformers' modules and the older checkpoints have."""
+    owner = parts[-2] if len(parts) > 1 else ""
+    if "experts" in parts:
+        return "expert"
+    if ROUTERS & set(parts):
+        return "router"
+    if "norm" in owner or owner.startswith("ln_"):
+        return "norm"
+    if owner in EMBEDDINGS | OTHER_EMBEDDINGS:
+        return "embedding"
+    if owner in HEADS:
+        return "head"
+    return "linear" if dimensions == 2 and parts[-1] == "weight" and owner else "other"
 
 
 def embedding_weights(weights: Iterable[Weight]) -> tuple[Weight | None, Weight | None]:
@@ -116,4 +117,4 @@ def embedding_weights(weights: Iterable[Weight]) -> tuple[Weight | None, Weight 
 
 
 def total(weights: Iterable[Weight]) -> int:
-    return sum(weight.count * math.prod(weight.shape) for weight in weights)
+    return sum(weight.elements for weight in weights)
