@@ -13,11 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.pseudo_terminal import program
+
 from finetty.backend.demo import RECIPE
 from finetty.backend.planning import gather, plan
 from finetty.backend.recipe import load_recipe, with_values
 from finetty.backend.runs import Run
-from tests.benchmarks.pseudo_terminal import program
 
 PAIRS = 5
 STEPS = 16
