@@ -166,10 +166,9 @@ class _Weights:
 
     def __init__(self, configuration: Configuration, checkpoint: Checkpoint | None) -> None:
         formula = decoder_weights(configuration)
-        packed = configuration.quantization not in (None, "fp8")
         self.text: tuple[Weight, ...] = formula or ()
         self.all_parameters = total(formula) if formula and not configuration.has_towers else None
-        if checkpoint is not None and not packed:
+        if checkpoint is not None and not (configuration.quantization and checkpoint.packed):
             tensors = list(parameters_of(checkpoint.tensors, configuration.number("num_hidden_layers")))
             self.text = as_weights(language_model(tensors, configuration.has_towers), configuration.text_type)
             self.all_parameters = sum(tensor.elements for tensor in tensors)

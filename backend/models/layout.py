@@ -27,7 +27,12 @@ TOWERS = {
     "visual",
 }
 """Path components of vision and audio towers and of what joins them to the language model."""
-BUFFERS = ("inv_freq", "masked_bias", "position_ids", "attn.bias", "attention.bias", "input_scale", "weight_scale")
+BUFFERS = (
+    *("inv_freq", "masked_bias", "position_ids", "layer_scalar", "expert_bias", "act_fn.beta", "act_fn.eps"),
+    *("slope_rate", "query_decay", "key_decay", "diagonal_decay"),
+    *("input_scale", "weight_scale", "weight_scale_2", "global_scale", "k_scale", "v_scale", "scale_inv", "zero_point"),
+)
+"""Endings of what files hold and training does not move: tables, masks, a quantized format's scales."""
 ROUTERS = {"gate", "router", "shared_expert_gate"}
 EMBEDDINGS = {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "embeddings"}
 OTHER_EMBEDDINGS = {"wpe", "embed_positions", "position_embeddings", "embed_tokens_per_layer"}
@@ -50,9 +55,10 @@ def parameters_of(tensors: Iterable[Tensor], layers: int | None) -> Iterator[Ten
 
 
 def _buffer(tensor: Tensor) -> bool:
-    scalar_bias = tensor.name.endswith(("attn.bias", "attention.bias")) and len(tensor.shape) < 3
-    named = tensor.name.endswith((*BUFFERS, "scale_inv")) and not scalar_bias
-    return named or tensor.dtype in {"I64", "I32", "BOOL"}
+    mask = tensor.name.endswith(("attn.bias", "attention.bias")) and len(tensor.shape) > 2
+    # ERNIE's correction of its router has two dimensions and is trained; all others' have one and are not.
+    correction = tensor.name.endswith("e_score_correction_bias") and len(tensor.shape) == 1
+    return mask or correction or tensor.name.endswith(BUFFERS) or tensor.dtype in {"I64", "I32", "BOOL"}
 
 
 def language_model(tensors: Iterable[Tensor], has_towers: bool) -> list[Tensor]:

@@ -28,6 +28,7 @@ BITS = {
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
 }
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
+PACKED = {"U8", "I32", "U32"}
 INDEX = "model.safetensors.index.json"
 
 
@@ -58,6 +59,11 @@ class Checkpoint:
         for tensor in self.tensors:
             counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.elements
         return DTYPES.get(max(counts, key=lambda kind: counts[kind])) if counts else None
+
+    @property
+    def packed(self) -> bool:
+        """Whether integers hold several weights each, as GPTQ, AWQ, MXFP4 and bitsandbytes store them."""
+        return any(tensor.dtype in PACKED for tensor in self.tensors)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from finetty.backend.messages import Refusal
 from finetty.backend.models import model_facts
 from finetty.backend.models.configuration import Configuration
 from finetty.backend.models.families import FAMILIES, SAME_DECODER, decoder_weights
-from finetty.backend.models.layout import as_weights, embedding_weights, total
+from finetty.backend.models.layout import as_weights, embedding_weights, parameters_of, total
 from finetty.backend.models.weights import Tensor
 
 SMALL = {
@@ -388,6 +388,10 @@ def last_name(name: str) -> str:
     return next(part for part in reversed(name.split(".")) if not part.isdigit() and part != "{}")
 
 
+def named_parameters(model: Any) -> set[str]:
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
+
+
 def stored(model: Any) -> list[Tensor]:
     """What a safetensors header would say of the model."""
     return [Tensor(name, "F32", tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
@@ -408,7 +412,9 @@ def test_the_formula_is_exact_by_module_class(model_type: str, more: dict[str, A
     assert by_class(weights) == modules_by_class(model)
     assert linear_weights(weights) == linear_layers(model)
     assert by_class(weights_of(described(config))) == by_class(weights)
-    from_file = as_weights(stored(model), model_type)
+    kept = list(parameters_of(stored(model), SMALL["num_hidden_layers"]))
+    assert {tensor.name for tensor in kept} == named_parameters(model), "buffers that are stored are no parameters"
+    from_file = as_weights(kept, model_type)
     assert linear_weights(from_file) == linear_weights(weights)
     assert [one and one.shape for one in embedding_weights(from_file)][:1] == [
         one and one.shape for one in embedding_weights(weights)
