@@ -11,6 +11,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 MIB = 1 << 20
+ROUNDED_TO = 512
+"""Blocks are whole multiples of it."""
 SMALL, SMALL_SEGMENT, MEDIUM, MEDIUM_SEGMENT, ROUND_LARGE = MIB, 2 * MIB, 10 * MIB, 20 * MIB, 2 * MIB
 
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from finetty.backend.dataset.facts import DataFacts
+from finetty.backend.memory.formula import formula_of, values_of
 from finetty.backend.memory.job import STORED_BYTES, Job, job_of
 from finetty.backend.memory.prediction import Device, MemoryPrediction
 from finetty.backend.memory.reserve import reserved_on_card
-from finetty.backend.memory.shapes import around, known_shape, layer_shape
-from finetty.backend.memory.step import Step
-from finetty.backend.memory.tape import Tape
 from finetty.backend.memory.trained import freeze_parameters, full_parameters, lora_parameters
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.recipe import Recipe
@@ -44,8 +42,8 @@ CUDA_CONTEXT = 500 << 20
 """On a card that is not named below: between 141 MiB and, with old drivers, 1.3 GiB."""
 CUDA_CONTEXTS = {"T4": 141 << 20}
 """Measured, as what NVML shows for the process less what torch reserves (fitcheck-llm 0.3.1)."""
-MOST_HELD = 1.5
-"""Reserved over allocated at most: 1.49 was measured, with eager attention."""
+MOST_HELD, MOST_HELD_EAGER = 1.3, 1.5
+"""Reserved over allocated at most; 1.25 and 1.49 were measured."""
 CPU_CONTEXT = 560 << 20
 """Resident size of a process with torch, transformers, peft and the dashboard loaded, without a model; measured."""
 HEAP_HOLES = 0.8
@@ -83,8 +81,7 @@ def predict(
     found = _predict(job, model, kind)
     if found is None or kind == "cpu":
         return found
-    contexts = [size for name, size in CUDA_CONTEXTS.items() if name in card.split()]
-    context = contexts[0] if contexts else CUDA_CONTEXT
+    context = _context(card)
     reserved = found.reserved if room is None else min(found.reserved, max(found.allocated, room - context))
     outside = context + found.components["context"]
     return MemoryPrediction(found.allocated, reserved, reserved + outside, {**found.components, "context": outside})
@@ -93,20 +90,23 @@ def predict(
 @lru_cache(maxsize=256)
 def _predict(job: Job, model: ModelFacts, kind: str) -> MemoryPrediction | None:
     """On a card without its context, which is the card's."""
-    found = _step(job, model, kind, both_ends=kind == "cuda")
-    if found is None:
+    trained, formula = trained_parameters(job, model), formula_of(job, model)
+    if trained is None or formula is None:
         return None
-    tape, resident, update = found
-    trained = trained_parameters(job, model) or 0
-    stays = sum(resident.values())
-    allocated = stays + max(tape.peak, update)
+    values, resident = values_of(job, model), _resident(job, model, trained, kind)
+    peak, place = formula.peak(values)
+    update, stays = _update(job, model, trained, kind), sum(resident.values())
+    allocated = stays + max(peak, update)
     if kind == "cuda":
-        reserved = reserved_on_card(job, model, tape, quantized_bytes(job), stays - resident["weights"])
+        beside = stays - resident["weights"]
+        # What an adapter's backward pass takes from here on is less than it has given back.
+        until = formula.turned if job.method == "lora" else None
+        reserved = reserved_on_card(job, model, formula.storages(values, until), quantized_bytes(job), beside)
         outside = round(EIGHT_BIT_STATES * trained) if job.optimizer.startswith("paged") else 0
     else:
-        reserved, outside = allocated + round(HEAP_HOLES * tape.peak), CPU_CONTEXT
-    if tape.peak >= update:
-        passing = tape.at_peak()
+        reserved, outside = allocated + round(HEAP_HOLES * peak), CPU_CONTEXT
+    if peak >= update:
+        passing = formula.by_part(values, place)
     else:
         passing = {"gradients": 0 if job.accumulates else job.trained_bytes * trained}
         passing["workspace"] = update - passing["gradients"]
@@ -116,34 +116,28 @@ def _predict(job: Job, model: ModelFacts, kind: str) -> MemoryPrediction | None:
     return MemoryPrediction(allocated, reserved, reserved + outside, {**components, "context": outside})
 
 
+def _context(card: str) -> int:
+    return next((size for name, size in CUDA_CONTEXTS.items() if name in card.split()), CUDA_CONTEXT)
+
+
 def fits(job: Job, model: ModelFacts, device: Device, room: float) -> bool | None:
     """Whether the process stays within `room`; None where that is not known.
 
     The allocator's replay is left out where the answer is the same whatever it holds: from nothing up to half more.
     """
-    found = _step(job, model, device.kind)
-    if found is None:
+    trained, formula = trained_parameters(job, model), formula_of(job, model)
+    if trained is None or formula is None:
         return None
-    allocated = sum(found[1].values()) + max(found[0].peak, found[2])
+    stays = sum(_resident(job, model, trained, device.kind).values())
+    peak, _ = formula.peak(values_of(job, model))
+    allocated = stays + max(peak, _update(job, model, trained, device.kind))
     if device.kind == "cuda":
-        if allocated + min(CUDA_CONTEXTS.values()) > room:
-            return False
-        if MOST_HELD * allocated + 2 * CUDA_CONTEXT <= room and not job.optimizer.startswith("paged"):
-            return True
+        left = room - _context(device.name)
+        most = MOST_HELD_EAGER if job.attention == "eager" else MOST_HELD
+        if allocated > left or (most * allocated <= left and not job.optimizer.startswith("paged")):
+            return allocated <= left
     whole = predict(job, model, device.kind, card=device.name, room=device.total)
     return whole.process <= room if whole else None
-
-
-@lru_cache(maxsize=64)
-def _step(
-    job: Job, model: ModelFacts, kind: str, *, both_ends: bool = False
-) -> tuple[Tape, dict[str, int], int] | None:
-    """A step's tape, what stays beside it, and what the optimizer's update takes."""
-    trained = trained_parameters(job, model)
-    if trained is None or not known_shape(model):
-        return None
-    tape = Step(job, layer_shape(job, model), around(job, model, trained), both_ends=both_ends).run()
-    return tape, _resident(job, model, trained, kind), _update(job, model, trained, kind)
 
 
 def _resident(job: Job, model: ModelFacts, trained: int, kind: str) -> dict[str, int]:

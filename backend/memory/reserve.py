@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from finetty.backend.memory.allocator import SMALL, SMALL_SEGMENT, CachingAllocator
+from finetty.backend.memory.allocator import ROUNDED_TO, SMALL, SMALL_SEGMENT, CachingAllocator
 from finetty.backend.memory.job import Job
-from finetty.backend.memory.tape import ROUNDED_TO, Tape
 from finetty.backend.models.facts import ModelFacts
 
+Events = list[tuple[int, int]]
+"""(storage's number, its size) where it is taken, (number, 0) where it is given back."""
 
-def reserved_on_card(job: Job, model: ModelFacts, tape: Tape, quantized_bytes: float, stays: int) -> int:
+
+def reserved_on_card(job: Job, model: ModelFacts, events: Events, quantized_bytes: float, stays: int) -> int:
     """Bytes of all segments. `quantized_bytes`: of a quantized parameter; `stays`: adapter, states and the like.
 
     Blocks of the small pool are counted by their sum: they fill its segments well.
     """
     allocator = CachingAllocator()
     _load(allocator, job, model, quantized_bytes)
-    large, small = _large(tape.events)
+    large, small = _large(events)
     if stays > SMALL and job.method != "lora":
         allocator.take(-1, _rounded(stays))
         stays = 0
@@ -25,14 +27,14 @@ def reserved_on_card(job: Job, model: ModelFacts, tape: Tape, quantized_bytes: f
     return allocator.reserved + -(-(small + stays) // SMALL_SEGMENT) * SMALL_SEGMENT
 
 
-def _large(events: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
+def _large(events: Events) -> tuple[Events, int]:
     """The events of the large pool, and the most that is taken of the small one."""
-    large: list[tuple[int, int]] = []
+    large: Events = []
     there: dict[int, int] = {}
     live = most = 0
     for number, size in events:
         if size > SMALL:
-            large.append((number, size))
+            large.append((number, _rounded(size)))
         elif size:
             there[number] = size
             live += size
@@ -53,13 +55,13 @@ def _load(allocator: CachingAllocator, job: Job, model: ModelFacts, quantized_by
     before = [half if job.upcast and not packed else size for size, half, packed in sizes]
     if job.loads_on_card:
         allocator.take(-2, _rounded(sum(before)))
+        if not job.upcast:
+            return
         allocator.give(-2)
     for number, size in enumerate(before):
         if size > SMALL:
             allocator.take(-3 - number, _rounded(size))
-    if not job.upcast:
-        return
-    for number, (size, _, packed) in enumerate(sizes):
+    for number, (size, _, packed) in enumerate(sizes if job.upcast else ()):
         if not packed and before[number] > SMALL:
             allocator.take(-3 - number - len(sizes), _rounded(size))
             allocator.give(-3 - number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from finetty.backend.memory.job import Job
 from finetty.backend.memory.layer import KEY, OUT, QUERY, VALUE, Linear, Shape
 from finetty.backend.memory.step import Outside
-from finetty.backend.memory.trained import ROUTERS, targeted
+from finetty.backend.memory.trained import ROUTERS, freeze_parameters, targeted
 from finetty.backend.models.facts import LinearModules, ModelFacts
 
 FUSED = ("qkv_proj", "query_key_value", "c_attn", "W_pack", "Wqkv", "qkv", "wqkv")
@@ -94,25 +94,31 @@ def _experts(job: Job, hidden: int, width: int) -> dict[str, Linear]:
     }
 
 
-def around(job: Job, model: ModelFacts, trained: int) -> Outside:
+def around(job: Job, model: ModelFacts) -> Outside:
     """What is outside the layers, and how many of them learn."""
-    layers, head = model.layers or 1, "lm_head" in job.extra_modules
-    full = job.method == "full"
-    learning = _learning_layers(job, layers)
-    outside = (model.embedding_parameters or 0) if full else 0
-    training_layers = abs(job.layers) if job.method == "freeze" else layers
-    each = (trained - outside) // max(training_layers, 1) if job.method != "lora" or not job.dora else trained // layers
+    layers, full = model.layers or 1, job.method == "full"
     return Outside(
         layers=layers,
         vocabulary=model.vocabulary or 1,
         head_size=model.head_size or 1,
         head_bytes=job.residual_bytes,
-        head_trained=full or head,
+        head_trained=full or "lm_head" in job.extra_modules,
         embeddings_trained=full or "embed_tokens" in job.extra_modules,
         tied=model.tied_embeddings,
-        layer_gradients=(job.trained_bytes * each,),
-        learning_layers=learning,
+        layer_gradients=(job.trained_bytes * _trained_in_layer(job, model),),
+        learning_layers=_learning_layers(job, layers),
     )
+
+
+def _trained_in_layer(job: Job, model: ModelFacts) -> int:
+    """Parameters of an average layer that are trained."""
+    layers = model.layers or 1
+    if job.method == "lora":
+        ends = sum(module.count * (module.inputs + module.outputs) for module in targeted(model, job.targets))
+        return job.rank * (ends // layers)
+    if job.method == "full":
+        return ((model.trainable_text_parameters or 0) - (model.embedding_parameters or 0)) // layers
+    return (freeze_parameters(model, job.layers, job.modules, ()) or 0) // max(abs(job.layers), 1)
 
 
 def _learning_layers(job: Job, layers: int) -> int:

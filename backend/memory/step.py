@@ -1,7 +1,6 @@
 """One training step of a whole model on a tape: embeddings, layers, loss, the way back, the optimizer.
 
-Layers are alike, so the last one is run in full, and the first where its gradients outweigh what a layer keeps; for the
-others, what they keep is taken and given back. For the allocator the first layer always counts: `both_ends`.
+Layers are alike, so the first and the last are run in full; for those between, what they keep is taken and given back.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Outside:
 class Step:
     """Runs a step. After `run`, the tape holds its events and its peak."""
 
-    def __init__(self, job: Job, shape: Shape, outside: Outside, *, both_ends: bool = False) -> None:
+    def __init__(self, job: Job, shape: Shape, outside: Outside, *, rows_of_chunk: int) -> None:
         self.job, self.outside = job, outside
         self.tape = Tape(gathers=job.accumulates)
         self.layer = Layer(self.tape, job, shape)
@@ -42,7 +41,9 @@ class Step:
         self._runs: list[tuple[Value, int, Value]] = []
         """Of each layer run in full: what entered, the graph's length before it, what left."""
         self._between: list[list[Storage]] = []
-        self._both_ends = both_ends or sum(outside.layer_gradients) > self.hidden * job.residual_bytes
+        self._rows_of_chunk = rows_of_chunk
+        self.turned = 0
+        """The number of events up to where the last layer is through with its backward pass."""
 
     def run(self) -> Tape:
         tape, job, outside = self.tape, self.job, self.outside
@@ -89,13 +90,13 @@ class Step:
     # Forward
 
     def _forward(self, entering: Value, layers: int) -> Value:
-        """The first layer in full, what those between keep, the last in full; or the last alone before them."""
         before = len(self.tape.events)
         leaving = self._in_full(entering)
-        ends = 2 if self._both_ends and layers > 1 else 1
+        if layers == 1:
+            return leaving
         kept = _left_by(self.tape.events[before:])
-        self._between = [[self.tape.take(size) for size in kept] for _ in range(layers - ends)]
-        return self._in_full(leaving) if ends == 2 else leaving
+        self._between = [[self.tape.take(size) for size in kept] for _ in range(layers - 2)]
+        return self._in_full(leaving)
 
     def _in_full(self, entering: Value) -> Value:
         tape, mark = self.tape, self.tape.mark()
@@ -155,16 +156,11 @@ class Step:
         return logits
 
     def _without_logits(self, normed: Value) -> Value:
-        """Liger's fused loss: logits of a chunk of tokens at a time, their gradient in place; one for the input kept.
-
-        As many chunks as the vocabulary is wider than the hidden state, both rounded as the kernel does.
-        """
+        """Liger's fused loss: logits of a chunk of tokens at a time, their gradient in place; the input's is kept."""
         tape, job, hidden = self.tape, self.job, self.layer.shape.hidden
         tape.part = "loss"
-        parts = -(-self.outside.vocabulary // hidden)
-        rows = 1 << (-(-job.tokens // parts) - 1).bit_length()
         each = job.compute_bytes
-        chunk = rows * self.outside.vocabulary
+        chunk = self._rows_of_chunk * self.outside.vocabulary
         elements = self.outside.vocabulary * hidden
         gradient = tape.value(normed.count, normed.each)
         keeps = (job.trained_bytes * elements,) if self.outside.head_trained else ()
@@ -185,6 +181,7 @@ class Step:
     def _backward(self, gradient: Storage) -> None:
         for entering, mark, leaving in reversed(self._runs):
             arrived = self._one_back(entering, mark, leaving, gradient)
+            self.turned = self.turned or len(self.tape.events)
             self._back_between()
             if arrived is None:
                 return
@@ -212,6 +209,13 @@ class Step:
                 tape.give(storage)
             for size in self.outside.layer_gradients:
                 tape.keep(size)
+
+
+def chunk_rows(tokens: int, vocabulary: int, hidden: int) -> int:
+    """Tokens that Liger's fused loss takes at a time: as many chunks as the vocabulary is wider than the hidden state,
+    and then a power of two."""
+    chunks = -(-vocabulary // hidden)
+    return 1 << (-(-tokens // chunks) - 1).bit_length()
 
 
 def _left_by(events: Sequence[tuple[int, int]]) -> list[int]:

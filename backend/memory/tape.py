@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-ROUNDED_TO = 512
-"""PyTorch's caching allocator hands out whole blocks of this size."""
+NOTHING = -1
+"""The number of a storage without bytes."""
 
 
 class Storage:
     """A piece of memory and the number of its holders."""
 
-    __slots__ = ("holders", "number", "size")
+    __slots__ = ("holders", "number")
 
-    def __init__(self, number: int, size: int) -> None:
-        self.number, self.size, self.holders = number, size, 1
+    def __init__(self, number: int) -> None:
+        self.number, self.holders = number, 1
 
 
 class Value:
@@ -54,7 +54,7 @@ class Operation:
 
 
 class Tape:
-    """The events of a step. `live` and `peak` are what is taken now and was taken at most.
+    """The events of a step.
 
     `gathers`: gradients of parameters are there already, and what comes is added to them.
     """
@@ -63,28 +63,25 @@ class Tape:
         self._gathers = gathers
         self.events: list[tuple[int, int]] = []
         """(storage's number, its size) where it is taken, (number, 0) where it is given back."""
-        self.live = self.peak = self.peak_at = 0
         self.saving = True
         """Off while a checkpointed layer runs forward: its operations leave no graph."""
         self.part = "activations"
-        """What the storages that are taken now belong to, for `at_peak`."""
+        """What the storages that are taken now belong to."""
         self.parts: list[str] = []
+        """Of each storage, by its number."""
         self._graph: list[Operation] = []
 
     def take(self, size: int) -> Storage:
-        size = -(-size // ROUNDED_TO) * ROUNDED_TO
+        if not size:
+            return Storage(NOTHING)
+        number = len(self.parts)
         self.parts.append(self.part)
-        number = len(self.parts) - 1
         self.events.append((number, size))
-        self.live += size
-        if self.live > self.peak:
-            self.peak, self.peak_at = self.live, len(self.events)
-        return Storage(number, size)
+        return Storage(number)
 
     def give(self, storage: Storage) -> None:
         storage.holders -= 1
-        if storage.holders == 0:
-            self.live -= storage.size
+        if storage.holders == 0 and storage.number != NOTHING:
             self.events.append((storage.number, 0))
 
     def passing(self, *sizes: int) -> None:
@@ -196,17 +193,3 @@ class Tape:
             value.gradient = gradient
         else:
             self.give(gradient)
-
-    def at_peak(self) -> dict[str, int]:
-        """Bytes of each part when the most was taken."""
-        taken: dict[int, int] = {}
-        for number, size in self.events[: self.peak_at]:
-            if size:
-                taken[number] = size
-            else:
-                del taken[number]
-        found: dict[str, int] = {}
-        for number, size in taken.items():
-            part = self.parts[number]
-            found[part] = found.get(part, 0) + size
-        return found

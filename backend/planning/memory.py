@@ -59,7 +59,7 @@ def choose_by_memory(draft: Draft) -> None:
         draft.left_open("training.micro_batch"),
         draft.left_open("training.gradient_checkpointing"),
     )
-    if job is None or _fits(draft, job) is None:
+    if job is None or _fits(draft, replace(job, checkpointing=True)) is None:
         draft.choose("training.micro_batch", 1, MICRO_UNKNOWN())
         draft.choose("training.gradient_checkpointing", not draft.on_cpu, CHECKPOINTING_UNKNOWN())
         return
