@@ -10,12 +10,13 @@ from finetty.tui.language import mark
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-Where = Literal["everywhere", "home", "wizard", "review", "template", "settings", "check", "runs", "dashboard"]
+Where = Literal["everywhere", "home", "wizard", "model", "review", "template", "settings", "check", "runs", "dashboard"]
 
 PLACES: dict[Where, str] = {
     "everywhere": mark("Everywhere"),
     "home": mark("First screen"),
     "wizard": mark("New run"),
+    "model": mark("New run: model"),
     "template": mark("New run: template"),
     "review": mark("New run: review"),
     "settings": mark("Settings"),
@@ -82,6 +83,16 @@ ACTIONS: tuple[Action, ...] = (
         urgent=True,
     ),
     Action("mend", "ctrl+g", mark("Go to fault"), mark("Go to the answer that is at fault."), "wizard", False, True),
+    Action(
+        "only_fitting",
+        "ctrl+f",
+        mark("Fits here"),
+        mark("List only models that fit this machine."),
+        "model",
+        True,
+        True,
+    ),
+    Action("tag", "ctrl+t", mark("Tag"), mark("List only models that carry a tag."), "model", True, True),
     Action("next_row", "ctrl+n,pagedown", mark("Next row"), mark("Show the next row of your data."), "template"),
     Action(
         "previous_row", "ctrl+b,pageup", mark("Previous row"), mark("Show the row before."), "template", shown=False

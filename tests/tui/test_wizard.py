@@ -232,6 +232,73 @@ async def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -
         assert "cannot be reached" in shown(pilot)
 
 
+async def test_words_find_models_of_the_catalogue_and_enter_takes_one() -> None:
+    app = FinettyApp(start="new")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        await paste(pilot, "qwen3 1.7b bsae")
+        assert "Qwen/Qwen3-1.7B-Base" in shown(pilot)
+        assert "bloom" not in shown(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        text = shown(pilot)
+        assert "1.7B parameters · 32,768 tokens of context · apache-2.0" in text
+        assert "LoRA ≈ " in text
+        assert "Tuned to follow" not in text
+        await pilot.press("enter")
+        await settled(pilot)
+        assert wizard(pilot).state.draft.recipe.model.path == "Qwen/Qwen3-1.7B-Base"
+        assert wizard(pilot).at == "model"
+        assert "↵ downloads it now" in shown(pilot)
+
+
+async def test_the_list_is_narrowed_by_a_tag_and_by_what_fits_here() -> None:
+    app = FinettyApp(start="new")
+    async with app.run_test(size=LARGE) as pilot:
+        await settled(pilot)
+        await paste(pilot, "qwen2.5 coder")
+        assert "Qwen/Qwen2.5-Coder-32B-Instruct" in shown(pilot)
+        assert "Qwen/Qwen2.5-Coder-0.5B " in shown(pilot)
+        await pilot.press("ctrl+f")
+        await settled(pilot)
+        assert "Qwen/Qwen2.5-Coder-32B" not in shown(pilot)
+        assert "that fit this machine" in shown(pilot)
+        await pilot.press("ctrl+t")
+        await settled(pilot)
+        await pilot.press("down", "enter")
+        await settled(pilot)
+        assert wizard(pilot).state.wanted.tag == "Instruct"
+        assert "Qwen/Qwen2.5-Coder-0.5B-Instruct" in shown(pilot)
+        assert "Qwen/Qwen2.5-Coder-0.5B " not in shown(pilot)
+        await pilot.press("ctrl+f")
+        await settled(pilot)
+        assert "Qwen/Qwen2.5-Coder-32B-Instruct" in shown(pilot)
+
+
+async def test_a_folder_that_is_typed_narrows_nothing_and_is_read() -> None:
+    app = FinettyApp(start="new")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        await paste(pilot, "Tiny-Llama-Instruct")
+        assert "LlamaForCausalLM" in shown(pilot)
+        assert "the first 60 models" in shown(pilot)
+        await pilot.press("enter")
+        assert wizard(pilot).at == "data"
+
+
+async def test_a_quantized_checkpoint_is_said_to_be_of_no_use() -> None:
+    app = FinettyApp(start="new")
+    async with app.run_test(size=LARGE) as pilot:
+        await settled(pilot)
+        await paste(pilot, "Qwen3-8B-AWQ")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert "quantized already (awq)" in shown(pilot)
+        await pilot.press("ctrl+f")
+        await settled(pilot)
+        assert "Qwen/Qwen3-8B-AWQ " not in shown(pilot)
+
+
 async def test_a_broken_line_is_named_with_its_place(home: Path) -> None:
     (home / "broken.jsonl").write_text('{"messages": []}\n{oh\n')
     app = FinettyApp(start="new")
@@ -400,7 +467,22 @@ KEYS = [
         "home",
         "end",
     ],
-    *["ctrl+r", "ctrl+o", "ctrl+s", "ctrl+g", "ctrl+n", "ctrl+b", "ctrl+c", "ctrl+p", "f1", "f2", "pageup", "pagedown"],
+    *[
+        "ctrl+r",
+        "ctrl+o",
+        "ctrl+s",
+        "ctrl+g",
+        "ctrl+n",
+        "ctrl+b",
+        "ctrl+c",
+        "ctrl+p",
+        "ctrl+f",
+        "ctrl+t",
+        "f1",
+        "f2",
+        "pageup",
+        "pagedown",
+    ],
     *"abny0123.,-/~#{}[]:",
 ]
 

@@ -1,123 +1,25 @@
-"""The steps of what goes in: the model, and the data."""
+"""The step of the data: files of rows, and what was read of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option as Line
 
 from finetty.tui.language import _, mark, plural, translate
-from finetty.tui.screens.state import State
 from finetty.tui.screens.steps import Step, show_field
-from finetty.tui.text import count, short_count, size, visible
-from finetty.tui.widgets.field import Confirmed, Entry, Field, Typed
+from finetty.tui.text import visible
+from finetty.tui.widgets.field import Entry, Field
 from finetty.tui.widgets.outlook import finding_lines
-from finetty.tui.widgets.paths import PathSuggester, is_data, is_folder
+from finetty.tui.widgets.paths import PathSuggester, is_data
 from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from finetty.backend.conversation import Row
     from finetty.backend.dataset import Rows
-    from finetty.backend.models import LocalModel
-    from finetty.backend.models.facts import ModelFacts
-
-
-class ModelStep(Step):
-    """A name or a folder, typed or taken from the models that are here."""
-
-    step = "model"
-    titled = mark("Model")
-    fields = ("model.path",)
-
-    def __init__(self, state: State, models: Sequence[LocalModel]) -> None:
-        super().__init__(state)
-        self.models = models
-
-    def compose(self) -> ComposeResult:
-        suggester = self._suggester()
-        path = Entry(
-            "model.path", self.state.draft.text("model.path"), hint=_("a folder, or a name"), suggester=suggester
-        )
-        yield Field("model.path", path)
-        yield Prose("", id="model-facts")
-        yield Prose(_("On this machine"), classes="heading")
-        yield Vertical(*self._list(), id="local-models")
-
-    def _list(self) -> list[Widget]:
-        if self.models:
-            return [OptionList(*self._lines(), id="models", markup=False)]
-        return [Prose(_("No models yet: type the path of a folder, or a name on the Hub."))]
-
-    async def list_models(self, models: Sequence[LocalModel]) -> None:
-        """Show the models that were found; what is being typed meanwhile stays."""
-        self.models = models
-        self.query_one(Entry).suggester = self._suggester()
-        place = self.query_one("#local-models", Vertical)
-        await place.remove_children()
-        await place.mount_all(self._list())
-
-    def _suggester(self) -> PathSuggester:
-        return PathSuggester(is_folder, [model.path for model in self.models])
-
-    def _lines(self) -> list[Line]:
-        from finetty.backend.models import name_says
-
-        lines = []
-        for model in self.models:
-            tags = " ".join(name_says(model.path).tags)
-            name = Content.styled(visible(model.path), "bold")
-            lines.append(Line(Content.assemble(name, (f"  {size(model.size)}  {tags}", "$muted"))))
-        return lines
-
-    @property
-    def highlighted(self) -> LocalModel | None:
-        """The model of the list that has the cursor, while the list has the focus."""
-        lists = self.query(OptionList)
-        if not lists or not lists.first().has_focus:
-            return None
-        at = lists.first().highlighted
-        return self.models[at] if at is not None and at < len(self.models) else None
-
-    @on(OptionList.OptionSelected)
-    def _take(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        path = self.models[event.option_index].path
-        self.query_one(Entry).put(path)
-        self.post_message(Typed("model.path", path))
-        self.post_message(Confirmed())
-
-    def show(self) -> None:
-        field = self.query_one(Field)
-        field.show(self.state.draft.text("model.path"))
-        self.query_one("#model-facts", Prose).say(self._facts())
-
-    def _facts(self) -> Content:
-        read = self.state.known.model
-        if self.state.fetching is not None:
-            return Content.styled(visible(translate(self.state.fetching)), "$text-accent")
-        if self.state.draft.recipe.model.path and read.key[0] != self.state.draft.recipe.model.path:
-            return Content.styled(_("reading …"), "$muted")
-        found = [Content.assemble(("✓ ", "$text-success"), visible(model_words(read.facts)))] if read.facts else []
-        faults = self.state.findings_for("model.path") if self.state.draft.recipe.model.path else ()
-        hint = [Content.styled(_("↵ downloads it now"), "bold $text-accent")] if self.state.can_fetch else []
-        return Content("\n").join([*found, *finding_lines(faults, fixes=not hint), *hint])
-
-
-def model_words(facts: ModelFacts) -> str:
-    """A model's facts in a line: class, size, format, context, tags."""
-    stored = facts.stored_dtype or facts.quantization or ""
-    parts = [facts.architecture, facts.name, short_count(facts.parameters), stored]
-    if facts.context_length:
-        parts.append(_("{count} tokens of context").format(count=count(facts.context_length)))
-    return " · ".join(part for part in (*parts, " ".join(facts.tags)) if part)
 
 
 class DataStep(Step):

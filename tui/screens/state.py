@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetty.backend.messages import Finding, Message
 from finetty.backend.planning.plan import Plan
 from finetty.backend.recipe import Recipe, value_of, with_values
 from finetty.tui.draft import Draft, written
 from finetty.tui.reading import Known
+from finetty.tui.wanted import Wanted
+
+if TYPE_CHECKING:
+    from finetty.tui.shelf import Shelf
 
 SECTION_STEPS = {
     "model": "model",
@@ -33,6 +37,10 @@ class State:
     """Whether a model or data is being read at this moment."""
     fetching: Message | None = None
     """How far the download of the model is, while there is one."""
+    shelf: Shelf | None = None
+    """The models that can be chosen, once they are known."""
+    wanted: Wanted = field(default_factory=Wanted)
+    """What the list of models is narrowed to."""
 
     def replan(self) -> None:
         """plan() again with the latest answers and facts; nothing before the machine is known."""

@@ -19,6 +19,7 @@ from finetty.tui.screens.state import State
 from finetty.tui.text import size
 from finetty.tui.widgets.cards import Cards
 from finetty.tui.widgets.field import Field, field_for
+from finetty.tui.widgets.outlook import VERDICT_SIGNS
 from finetty.tui.widgets.prose import Prose
 
 
@@ -119,8 +120,7 @@ class MethodStep(Step):
         prediction = plan.memory.exact or plan.memory.live if plan else None
         if plan is None or prediction is None:
             return ""
-        sign = {"fits": "✓", "tight": "!", "over": "✗", "unknown": "?"}[plan.memory.verdict]
-        return f"≈ {size(prediction.process)} {sign}"
+        return f"≈ {size(prediction.process)} {VERDICT_SIGNS[plan.memory.verdict]}"
 
 
 class AccelerationStep(Step):

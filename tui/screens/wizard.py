@@ -38,8 +38,9 @@ from finetty.tui.reading import (
 )
 from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.dialogs import Question, SaveRecipe
+from finetty.tui.screens.model_step import ModelStep
 from finetty.tui.screens.review import ReviewStep, Start
-from finetty.tui.screens.sources import DataStep, ModelStep
+from finetty.tui.screens.sources import DataStep
 from finetty.tui.screens.state import State, step_of
 from finetty.tui.screens.steps import AccelerationStep, MethodStep, Step, blocking
 from finetty.tui.screens.template_step import TemplateStep
@@ -52,8 +53,8 @@ from finetty.tui.widgets.stepper import Stepper, StepState
 
 if TYPE_CHECKING:
     from finetty.backend.machine.facts import MachineFacts
-    from finetty.backend.models import LocalModel
     from finetty.tui.app import FinettyApp
+    from finetty.tui.shelf import Shelf
 
 STEP_CLASSES: dict[str, type[Step]] = {
     one.step: one for one in (ModelStep, DataStep, MethodStep, TemplateStep, AccelerationStep, ReviewStep)
@@ -77,10 +78,10 @@ class Wizard(TranslatedScreen[None]):
     app: FinettyApp
 
     class Looked(Message):
-        """The machine and its models are known."""
+        """The machine and the models that can be chosen are known."""
 
-        def __init__(self, machine: MachineFacts, models: list[LocalModel]) -> None:
-            self.machine, self.models = machine, models
+        def __init__(self, machine: MachineFacts, shelf: Shelf) -> None:
+            self.machine, self.shelf = machine, shelf
             super().__init__()
 
     class Read(Message):
@@ -113,7 +114,6 @@ class Wizard(TranslatedScreen[None]):
         self.at = at
         self.seen: set[str] = set()
         self.fault = fault
-        self.models: list[LocalModel] = []
         self._asked: object = None
         self._timer: Timer | None = None
 
@@ -146,7 +146,7 @@ class Wizard(TranslatedScreen[None]):
         place = self.query_one("#place")
         with self.app.batch_update():
             await place.remove_children()
-            step = ModelStep(self.state, self.models) if name == "model" else STEP_CLASSES[name](self.state)
+            step = STEP_CLASSES[name](self.state)
             await place.mount(step)
             self.at = name
             self.seen.add(name)
@@ -158,6 +158,10 @@ class Wizard(TranslatedScreen[None]):
             self.draw()
 
     async def action_next(self) -> None:
+        step = self.step
+        if isinstance(step, ModelStep) and step.searching:
+            step.enter_list()
+            return
         if self.at == "model" and self.state.can_fetch:
             self.fetch()
             return
@@ -240,16 +244,18 @@ class Wizard(TranslatedScreen[None]):
     def _look_around(self) -> None:
         from finetty.backend.machine import machine_facts
         from finetty.backend.models import local_models
+        from finetty.tui.shelf import Shelf
 
-        self.post_message(self.Looked(machine_facts(), local_models()))
+        machine = machine_facts()
+        self.post_message(self.Looked(machine, Shelf(local_models(), machine)))
 
     @on(Looked)
-    async def _looked(self, event: Looked) -> None:
-        self.models = event.models
+    def _looked(self, event: Looked) -> None:
+        self.state.shelf = event.shelf
         self.state.known = replace(self.state.known, machine=event.machine)
         self.state.replan()
         for step in self.query(ModelStep):
-            await step.list_models(event.models)
+            step.list_models()
         self.draw()
 
     def _read_soon(self, seconds: float, *, again: bool = False) -> None:
@@ -373,7 +379,7 @@ class Wizard(TranslatedScreen[None]):
     def help_on_focus(self) -> tuple[str, list[Content]]:
         """What the focused part means, for the panel below and for F1."""
         if isinstance(self.focused, OptionList):
-            named = self._about_highlighted_model()
+            named = self.step.about_highlighted() if isinstance(self.step, ModelStep) else None
             if named is not None:
                 return named
         option = getattr(self.focused, "option", None)
@@ -398,19 +404,6 @@ class Wizard(TranslatedScreen[None]):
         parts.append(Content.styled(_(options()[option].help), "$muted"))
         title = f"{_(guide.title)}" if guide else _(STEPS[self.at].title) if first else _(label(option))
         return f"{title} · {option}", parts
-
-    def _about_highlighted_model(self) -> tuple[str, list[Content]] | None:
-        from finetty.backend.models import TAGS, name_says
-
-        highlighted = self.step.highlighted if isinstance(self.step, ModelStep) else None
-        if highlighted is None:
-            return None
-        parts = [
-            Content.assemble((f"{tag}  ", "bold $text-accent"), translate(TAGS[tag].meaning()))
-            for tag in name_says(highlighted.path).tags
-            if tag in TAGS
-        ]
-        return visible(highlighted.path), parts or [Content(visible(str(highlighted.folder)))]
 
     # Saving and starting
 

@@ -148,6 +148,9 @@ def time_words(plan: Plan) -> str:
 VERDICT_STYLES = {"fits": "$text-success", "tight": "$text-warning", "over": "$text-error", "unknown": "$muted"}
 
 
+VERDICT_SIGNS = {"fits": "✓", "tight": "!", "over": "✗", "unknown": "?"}
+
+
 def verdict_words(memory: Memory) -> str:
     """The verdict as a sentence, with the device it is about."""
     device = memory.device.name if memory.device else ""
