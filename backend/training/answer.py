@@ -46,30 +46,51 @@ def answer_ids(
 
     `tell` gets each token as it comes; generation ends early when `enough` says so.
     """
-    prompt = torch.tensor([encoder.prompt(turns)], device=model.device)
+    ids = continuation(
+        model,
+        encoder.prompt(turns),
+        stop_ids=encoder.stop_ids,
+        pad_id=encoder.pad_id,
+        longest=longest,
+        temperature=temperature,
+        tell=tell,
+        enough=enough,
+    )
+    return ids[:-1] if ids and ids[-1] in encoder.stop_ids else ids
+
+
+def continuation(
+    model: Any,
+    prompt: Sequence[int],
+    *,
+    longest: int,
+    stop_ids: Sequence[int] = (),
+    pad_id: int = 0,
+    temperature: float = 0.0,
+    tell: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
+) -> list[int]:
+    """At most `longest` token ids that the model writes after `prompt`, the stop token among them."""
+    read = torch.tensor([list(prompt)], device=model.device)
     sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
     config = GenerationConfig(
-        max_new_tokens=longest,
-        eos_token_id=list(encoder.stop_ids),
-        pad_token_id=encoder.pad_id,
-        use_cache=True,
-        **sampling,
+        max_new_tokens=longest, eos_token_id=list(stop_ids) or None, pad_token_id=pad_id, use_cache=True, **sampling
     )
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             written = model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
+                input_ids=read,
+                attention_mask=torch.ones_like(read),
                 generation_config=config,
                 streamer=_Told(tell) if tell else None,
                 stopping_criteria=StoppingCriteriaList([lambda ids, _: _all(ids, enough())]) if enough else None,
             )
     finally:
         model.train(was_training)
-    ids: list[int] = written[0, prompt.shape[1] :].tolist()
-    return ids[:-1] if ids and ids[-1] in encoder.stop_ids else ids
+    ids: list[int] = written[0, read.shape[1] :].tolist()
+    return ids
 
 
 def _all(ids: torch.Tensor, value: bool) -> torch.Tensor:

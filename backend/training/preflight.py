@@ -6,6 +6,7 @@ import math
 import random
 import resource
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,10 @@ import torch
 
 from finetty.backend.conversation import Encoder, Row
 from finetty.backend.messages import Refusal, message
-from finetty.backend.training.batches import Example, longest_batch
+from finetty.backend.planning.plan import Memory
+from finetty.backend.training.answer import continuation
+from finetty.backend.training.batches import Example, in_batches, longest_batch
+from finetty.backend.training.checkpoints import in_passing
 from finetty.backend.training.trained import trained_parameters
 
 if TYPE_CHECKING:
@@ -57,8 +61,13 @@ SMALL_VOCABULARY = message(
 )
 CHECK_TOKENIZER = message("training.check_tokenizer", "Put the tokenizer's files back that came with the model.")
 MEASURED = message("training.measured", "The longest batch took {gib} GiB of memory.")
+MEASURED_BESIDE = message(
+    "training.measured_beside", "The longest batch took {gib} GiB of memory; {predicted} GiB were predicted."
+)
 
 ROWS_COMPARED = 8
+TOKENS_READ, TOKENS_WRITTEN = 16, 4
+"""The generation that is tried: long enough to use the cache, and soon over."""
 BYTES_OF_OPTIMIZER = {"adamw": 8, "adamw_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1}
 """For each trained parameter, beside its own four."""
 
@@ -85,31 +94,102 @@ def check_vocabulary(model: Any, examples: Iterable[Example]) -> None:
 
 def check_disk(folder: Path, parameters: int, optimizer: str, keep: int) -> None:
     """Free bytes against `keep` + 1 checkpoints of so many trained parameters, and the result. Raises Refusal."""
-    needed = parameters * ((4 + BYTES_OF_OPTIMIZER[optimizer]) * (keep + 1) + 4)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise Refusal(DISK_SHORT(needed=needed, free=free), FREE_DISK(), option="output.keep")
+    _check_room(folder, parameters * ((4 + BYTES_OF_OPTIMIZER[optimizer]) * (keep + 1) + 4))
+
+
+def rehearse(trainer: RunTrainer) -> None:
+    """Everything that the run will do, once, at its largest: a step, an evaluation, a save and a generation.
+
+    Afterwards weights, gradients, optimizer and random states are as if it had never happened. Raises Refusal.
+    """
+    began = time.monotonic()
+    with random_states_kept():
+        with states_held(trainer.optimizer):
+            try_longest_batch(trainer)
+            try_longest_evaluation(trainer)
+            memory = measured_memory()
+            try_saving(trainer)
+        try_generation(trainer)
+    _tell(trainer, memory, time.monotonic() - began)
+
+
+@contextmanager
+def states_held(optimizer: Any) -> Iterator[None]:
+    """The optimizer's states are in memory meanwhile, as they are from step 2 on, and gone afterwards.
+
+    A step at rate 0 on gradients of zero makes them and moves nothing. States that came with a checkpoint stay as
+    they are; paged ones do not count, since they make room by themselves.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if inner.state or getattr(inner, "is_paged", False):
+        yield
+        return
+    rates = [group["lr"] for group in inner.param_groups]
+    try:
+        for group in inner.param_groups:
+            group["lr"] = 0.0
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        inner.step()
+        inner.zero_grad(set_to_none=True)
+        yield
+    finally:
+        for group, rate in zip(inner.param_groups, rates, strict=True):
+            group["lr"] = rate
+        inner.zero_grad(set_to_none=True)
+        inner.state.clear()
 
 
 def try_longest_batch(trainer: RunTrainer) -> float:
-    """One forward and backward pass on the longest batch that the data makes; returns its loss. Raises Refusal.
-
-    Afterwards weights, gradients and random states are as if it had never happened.
-    """
+    """One forward and backward pass on the longest batch that the data makes; returns its loss. Raises Refusal."""
     model = trainer.model
     batch = trainer.collate(longest_batch(trainer.examples, trainer.planned.micro_batch))
     targets = (batch["labels"][..., 1:] != -100).sum()
     trainer.current_gradient_accumulation_steps = 1
-    with random_states_kept():
-        loss = float(trainer.training_step(model, batch, targets))
-    memory = measured_memory()
-    trainer.journal.note(MEASURED(gib=f"{(memory['reserved'] or memory['process']) / 2**30:.2f}"), **memory)
     try:
+        loss = float(trainer.training_step(model, batch, targets))
         _check_loss(loss)
         _check_gradients(model)
     finally:
         model.zero_grad(set_to_none=True)
     return loss
+
+
+def try_longest_evaluation(trainer: RunTrainer) -> None:
+    """The held-out loss of the batch that takes the most memory in an evaluation."""
+    longest = next(in_batches(trainer.held_out, trainer.planned.micro_batch), None)
+    if longest is not None:
+        trainer.model.eval()
+        trainer.loss_of(longest)
+
+
+def try_saving(trainer: RunTrainer) -> None:
+    """A checkpoint beside the real ones, removed again; its size, so many times as they are kept, against the disk."""
+    run = trainer.journal.run
+    with in_passing(run.path / ".preflight.writing") as folder:
+        trainer.fill_checkpoint(folder)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+    _check_room(run.path, size * (trainer.recipe.output.keep + 1))
+
+
+def try_generation(trainer: RunTrainer) -> None:
+    """A few tokens after the beginning of a row, as the sample answers are written."""
+    continuation(trainer.model, trainer.examples[0].ids[:TOKENS_READ], longest=TOKENS_WRITTEN)
+
+
+def _tell(trainer: RunTrainer, memory: dict[str, int], seconds: float) -> None:
+    """Measured beside predicted: what the card has reserved, and without one what the process has taken. Bytes."""
+    measure = "reserved" if memory["reserved"] else "process"
+    predicted = predicted_bytes(trainer.memory, measure)
+    gib = {"gib": f"{memory[measure] / 2**30:.2f}"}
+    said = MEASURED(**gib) if predicted is None else MEASURED_BESIDE(**gib, predicted=f"{predicted / 2**30:.2f}")
+    trainer.journal.note(said, **memory, predicted=predicted, measure=measure, seconds=seconds)
+
+
+def predicted_bytes(memory: Memory, measure: str) -> int | None:
+    """What plan() predicted for `measure`: allocated, reserved or process."""
+    predicted = memory.exact or memory.live
+    return None if predicted is None else int(getattr(predicted, measure))
 
 
 def measured_memory() -> dict[str, int]:
@@ -122,6 +202,12 @@ def measured_memory() -> dict[str, int]:
         "reserved": torch.cuda.max_memory_reserved(),
         "process": peak,
     }
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise Refusal(DISK_SHORT(needed=needed, free=free), FREE_DISK(), option="output.keep")
 
 
 def _check_loss(loss: float) -> None:

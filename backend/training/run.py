@@ -193,6 +193,7 @@ class _Work:
             journal=self.journal,
             commands=self.commands,
             identity=self._identity(data),
+            memory=self.plan.memory,
         )
         trainer.add_callback(Course(trainer, before_step_1=lambda: self._samples(trainer, encoder)))
         return trainer

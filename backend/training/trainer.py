@@ -11,7 +11,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from finetty.backend.messages import Refusal, message
-from finetty.backend.planning import Schedule
+from finetty.backend.planning import Memory, Schedule
 from finetty.backend.recipe import Recipe
 from finetty.backend.training import checkpoints, preflight, trained
 from finetty.backend.training.batches import (
@@ -53,9 +53,11 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         journal: Journal,
         commands: Commands,
         identity: dict[str, Any],
+        memory: Memory,
     ) -> None:
         self.recipe, self.planned, self.examples, self.held_out = recipe, planned, examples, held_out
         self.collate, self.journal, self.commands, self.identity = collate, journal, commands, identity
+        self.memory = memory
         self._elapsed_before = 0.0
         self._began = self._step_began = time.monotonic()
         self._paused_before_step = 0.0
@@ -129,11 +131,12 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             if self.commands.ending:
                 return None
             counted = sum(row.targets for row in rows)
-            total += self._loss_of(rows) * counted
+            total += self.loss_of(rows) * counted
             targets += counted
         return total / targets
 
-    def _loss_of(self, rows: list[Example]) -> float:
+    def loss_of(self, rows: list[Example]) -> float:
+        """The mean loss over the learned tokens of these rows, in one go."""
         inputs = self._prepare_inputs(self.collate(rows))
         with torch.no_grad(), self.compute_loss_context_manager():
             return float(self.compute_loss(self.model, inputs))
@@ -147,7 +150,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         path = checkpoints.checkpoint_path(self.journal.run.checkpoints, step)
         try:
             if not path.exists():
-                checkpoints.write_folder(path, self._fill_checkpoint)
+                checkpoints.write_folder(path, self.fill_checkpoint)
                 checkpoints.rotate(path.parent, self.recipe.output.keep)
         except OSError as error:
             self.journal.alert("error", NO_CHECKPOINT(step=step, reason=error.strerror or str(error)), STILL_TRAINING())
@@ -158,7 +161,8 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self.journal.run.write_status(last_checkpoint=place)
         self.commands.checkpoint_written(place)
 
-    def _fill_checkpoint(self, folder: Path) -> None:
+    def fill_checkpoint(self, folder: Path) -> None:
+        """Write into `folder` all that a run goes on from. Raises OSError."""
         trained.keep(self.model, folder)
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
@@ -184,7 +188,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self._trainer
         trainer.journal.run.write_status(total=trainer.planned.steps)
-        preflight.try_longest_batch(trainer)
+        preflight.rehearse(trainer)
         self._stop_if_asked()
         if state.global_step == 0:
             with preflight.random_states_kept():
