@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Configuration:
     path: Path
     whole: Mapping[str, Any]
     text: Mapping[str, Any]
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """What a file of its own says of the quantization, where config.json does not."""
 
     @property
     def model_type(self) -> str:
@@ -137,11 +139,14 @@ class Configuration:
 
     @property
     def quantization(self) -> str | None:
-        """gptq, awq, fp8, mxfp4, bitsandbytes, …; None for an unquantized checkpoint."""
-        section = self.whole.get("quantization_config") or self.text.get("quantization_config")
-        if not isinstance(section, dict):
+        """gptq, awq, fp8, nvfp4, mxfp4, bitsandbytes, …; None for an unquantized checkpoint."""
+        section = self.whole.get("quantization_config") or self.text.get("quantization_config") or self.beside
+        if not isinstance(section, dict) or not section:
             return None
-        return _word(section.get("quant_method")) or ("bitsandbytes" if "load_in_4bit" in section else "unknown")
+        method, algorithm = _word(section.get("quant_method")), _word(section.get("quant_algo")).lower()
+        if method in ("", "modelopt") and algorithm:
+            return algorithm
+        return method or ("bitsandbytes" if "load_in_4bit" in section else "unknown")
 
     @property
     def dtype(self) -> str | None:
@@ -158,7 +163,17 @@ def read_configuration(path: Path) -> Configuration:
     text = next((whole[name] for name in TEXT_SECTIONS if isinstance(whole.get(name), dict)), whole)
     if isinstance(text.get("text_config"), dict):
         text = text["text_config"]
-    return Configuration(path, whole, text)
+    return Configuration(path, whole, text, _quantization_beside(path.parent))
+
+
+def _quantization_beside(folder: Path) -> Mapping[str, Any]:
+    """ModelOpt's and AutoGPTQ's own files."""
+    if (folder / "hf_quant_config.json").is_file():
+        section = read_json(folder / "hf_quant_config.json").get("quantization")
+        return section if isinstance(section, dict) else {}
+    if (folder / "quantize_config.json").is_file():
+        return {"quant_method": "gptq", **read_json(folder / "quantize_config.json")}
+    return {}
 
 
 def _word(value: Any) -> str:

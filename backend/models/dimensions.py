@@ -15,7 +15,7 @@ class Unknown(LookupError):
 class Dimensions:
     """What config.json says of one language model. Every reading raises Unknown or Refusal, never guesses."""
 
-    def __init__(self, configuration: Configuration, defaults: Mapping[str, int | bool]) -> None:
+    def __init__(self, configuration: Configuration, defaults: Mapping[str, int]) -> None:
         self._configuration = configuration
         self._defaults = defaults
         self.hidden = self["hidden_size"]
@@ -35,8 +35,10 @@ class Dimensions:
             return None
         if any(value == 0 and not isinstance(value, bool) for value in written):
             return 0
-        default = self._defaults.get(key)
-        return self._configuration.number(key, None if default is None else int(default))
+        found = self._configuration.number(key, self._defaults.get(key))
+        if any(isinstance(value, list) for value in written):
+            raise Unknown(key)
+        return found
 
     def count(self, key: str) -> int:
         """A number that may be 0."""

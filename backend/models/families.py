@@ -68,9 +68,9 @@ _GEMMA3 = {
     "max_position_embeddings": 131_072,
 }
 
+_FUSED_MLP = Mlp(into=("gate_up_proj",), fused=True)
 _LLAMA = _of(Attention(**_BOTH), Mlp(bias="mlp_bias"), Norm(2), defaults=_AS_HEADS)
 _MISTRAL = _of(Attention(), Mlp(), Norm(2))
-_QWEN3 = _of(Attention(**_BOTH, norm="head"), Mlp(), Norm(2), defaults={"head_dim": 128})
 _QWEN_EXPERTS = Experts(
     shared=Mlp("mlp.shared_expert", "shared_expert_intermediate_size"),
     shared_gate=True,
@@ -78,13 +78,13 @@ _QWEN_EXPERTS = Experts(
 _GATED = Attention(**_BOTH, gated=True, norm="head")
 _QWEN3_5 = {"full_attention_interval": 4, "head_dim": 256}
 _OLMO2 = _of(Attention(**_BOTH, norm="whole"), Mlp(), Norm(2), defaults=_AS_HEADS)
-_PLAIN = Mlp(into=("fc1",), back="fc2", bias=True)
 _GPT_MLP = Mlp(width=at.four_times, into=("c_fc",), back="c_proj", bias=True)
 _NEOX_MLP = Mlp(into=("dense_h_to_4h",), back="dense_4h_to_h", bias=True)
 _GPT_ATTENTION = Attention("attn", **_ALL, key_values=at.all_heads, fused="c_attn", output="c_proj")
 _POSITIONS = Parameter("wpe.weight", ("max_position_embeddings", "hidden_size"), "embedding")
 _DEEPSEEK_SHARED = Mlp("mlp.shared_experts", at.product("n_shared_experts", "moe_intermediate_size"))
 _DEEPSEEK_EXPERTS = Experts("n_routed_experts", shared=_DEEPSEEK_SHARED)
+_SHARED_EXPERTS = Mlp("mlp.shared_experts", at.product("num_shared_experts", "moe_intermediate_size"))
 _DEEPSEEK = Only(at.after_dense, _DEEPSEEK_EXPERTS, Mlp())
 _LFM_NAMES: Any = {"module": "feed_forward", "into": ("w1", "w3"), "back": "w2"}
 _LFM_OPERATOR = Only(at.attends_by_index, Attention(output="out_proj", norm="head"), short_convolution)
@@ -102,6 +102,19 @@ _PER_LAYER_INPUTS: tuple[Block, ...] = (
     Norm(width="hidden_size_per_layer_input"),
 )
 
+_GEMMA4_ATTENTION = Only(
+    at.attends_globally,
+    Attention(
+        **_BOTH,
+        head=at.global_head,
+        key_values=at.global_keys,
+        norm="head",
+        shares_keys=at.shares_keys,
+        no_values="attention_k_eq_v",
+    ),
+    Attention(**_BOTH, norm="head", shares_keys=at.shares_keys),
+)
+
 FAMILIES: Mapping[str, Family] = {
     "llama": _LLAMA,
     "mistral": _MISTRAL,
@@ -116,6 +129,15 @@ FAMILIES: Mapping[str, Family] = {
         Parameter("mlp.act_fn.alpha_n", (1,)),
         Norm(2),
         defaults=_AS_HEADS,
+    ),
+    "cwm": _of(Attention(), Mlp(bias="mlp_bias"), Norm(2), defaults={"head_dim": 128}),
+    "nanochat": _of(Attention(**_BOTH), Mlp(into=("fc1",), back="fc2"), around=(), defaults={"num_key_value_heads": 0}),
+    "jais2": _of(
+        Attention(**_BOTH),
+        Mlp(into=("up_proj",), bias="mlp_bias"),
+        Norm(2, bias=True),
+        around=(Norm(bias=True),),
+        defaults={"attention_bias": 1, "mlp_bias": 1},
     ),
     "bitnet": _of(
         Attention(**_BOTH),
@@ -176,11 +198,7 @@ FAMILIES: Mapping[str, Family] = {
         Attention(**_BOTH, norm="head"),
         Only(
             at.after_first,
-            Experts(
-                shared=Mlp(
-                    "mlp.shared_experts", at.product("num_shared_experts", "moe_intermediate_size"), bias="mlp_bias"
-                )
-            ),
+            Experts(shared=replace(_SHARED_EXPERTS, bias="mlp_bias")),
             Mlp(bias="mlp_bias"),
         ),
         Norm(2),
@@ -191,7 +209,7 @@ FAMILIES: Mapping[str, Family] = {
         Attention(norm="head"),
         Only(
             at.after_dense,
-            Experts(shared=Mlp("mlp.shared_experts", at.product("num_shared_experts", "moe_intermediate_size"))),
+            Experts(shared=_SHARED_EXPERTS),
             Mlp(),
         ),
         Norm(2),
@@ -212,7 +230,7 @@ FAMILIES: Mapping[str, Family] = {
         Norm(2),
         defaults={"qkv_bias": 1},
     ),
-    "qwen3": _QWEN3,
+    "qwen3": _of(Attention(**_BOTH, norm="head"), Mlp(), Norm(2), defaults={"head_dim": 128}),
     "qwen3_moe": _of(Attention(**_BOTH, norm="head"), Only(at.sparse_step, Experts(), Mlp()), Norm(2)),
     "qwen3_next": _of(
         Only(at.attends_at_intervals, _GATED, DeltaNet(fused=True)),
@@ -254,18 +272,7 @@ FAMILIES: Mapping[str, Family] = {
         defaults={"head_dim": 256},
     ),
     "gemma4_text": _of(
-        Only(
-            at.attends_globally,
-            Attention(
-                **_BOTH,
-                head=at.global_head,
-                key_values=at.global_keys,
-                norm="head",
-                shares_keys=at.shares_keys,
-                no_values="attention_k_eq_v",
-            ),
-            Attention(**_BOTH, norm="head", shares_keys=at.shares_keys),
-        ),
+        _GEMMA4_ATTENTION,
         Mlp(width=at.wide_where_shared),
         Norm(4),
         Only(at.above_zero("hidden_size_per_layer_input"), _PER_LAYER),
@@ -288,16 +295,19 @@ FAMILIES: Mapping[str, Family] = {
         tied=True,
         defaults={"head_dim": 256},
     ),
+    "gemma4_unified_text": _of(
+        _GEMMA4_ATTENTION, Mlp(width=at.wide_where_shared), Norm(4), tied=True, defaults={"head_dim": 256}
+    ),
     # Phi
     "phi": _of(
         Attention(**_ALL, output="dense", norm="head", norm_when="qk_layernorm", norm_bias=True),
-        _PLAIN,
+        Mlp(into=("fc1",), back="fc2", bias=True),
         Norm(bias=True),
         around=(Norm(bias=True),),
         head_bias=True,
         defaults=_AS_HEADS,
     ),
-    "phi3": _of(Attention(fused="qkv_proj"), Mlp(into=("gate_up_proj",), fused=True), Norm(2), defaults=_AS_HEADS),
+    "phi3": _of(Attention(fused="qkv_proj"), _FUSED_MLP, Norm(2), defaults=_AS_HEADS),
     "phimoe": _of(
         Attention(**_BOTH),
         Experts("num_local_experts", "intermediate_size", router="router"),
@@ -313,6 +323,7 @@ FAMILIES: Mapping[str, Family] = {
     "flex_olmo": _of(Attention(**_BOTH, norm="whole"), Experts(width="intermediate_size"), Norm(2), defaults=_AS_HEADS),
     # Granite
     "granite": _LLAMA,
+    "granite_swa": _of(Attention(**_BOTH, sinks=True), Mlp(bias="mlp_bias"), Norm(2), tied=True),
     "granitemoe": _of(Attention(**_BOTH), _GRANITE_EXPERTS, Norm(2), defaults=_AS_HEADS),
     "granitemoeshared": _of(
         Attention(**_BOTH),
@@ -331,18 +342,18 @@ FAMILIES: Mapping[str, Family] = {
     # GLM
     "glm": _of(
         Attention(bias="attention_bias"),
-        Mlp(into=("gate_up_proj",), fused=True),
+        _FUSED_MLP,
         Norm(2),
         defaults={"head_dim": 128, "attention_bias": 1},
     ),
     "glm4": _of(
         Attention(bias="attention_bias"),
-        Mlp(into=("gate_up_proj",), fused=True),
+        _FUSED_MLP,
         Norm(4),
         defaults={"head_dim": 128, "attention_bias": 1},
     ),
-    "glm_ocr_text": _of(Attention(), Mlp(into=("gate_up_proj",), fused=True), Norm(4)),
-    "glm4v_text": _of(Attention(bias=True), Mlp(into=("gate_up_proj",), fused=True), Norm(4)),
+    "glm_ocr_text": _of(Attention(), _FUSED_MLP, Norm(4)),
+    "glm4v_text": _of(Attention(bias=True), _FUSED_MLP, Norm(4)),
     "glm4_moe": _of(Attention(bias="attention_bias", norm="head", norm_when="use_qk_norm"), _DEEPSEEK, Norm(2)),
     "glm4v_moe_text": _of(Attention(bias="attention_bias"), _DEEPSEEK, Norm(2)),
     "glm4_moe_lite": _of(LatentAttention(), Only(at.after_first, _DEEPSEEK_EXPERTS, Mlp()), Norm(2)),
@@ -352,12 +363,7 @@ FAMILIES: Mapping[str, Family] = {
         LatentAttention(),
         Only(
             at.after_dense,
-            Experts(
-                "n_routed_experts",
-                shared=Mlp(
-                    "mlp.shared_experts", at.product("n_shared_experts", "moe_intermediate_size"), bias="mlp_bias"
-                ),
-            ),
+            Experts("n_routed_experts", shared=replace(_DEEPSEEK_SHARED, bias="mlp_bias")),
             Mlp(bias="mlp_bias"),
         ),
         Norm(2),
@@ -366,6 +372,7 @@ FAMILIES: Mapping[str, Family] = {
     "deepseek_v32": _of(LatentAttention(at.switched(True)), _DEEPSEEK, Norm(2)),
     "youtu": _of(LatentAttention(), Mlp(), Norm(2), tied=True),
     "minicpm3": _of(LatentAttention(), Mlp(bias="mlp_bias"), Norm(2), tied=True),
+    "solar_open": _of(Attention(bias="attention_bias"), _DEEPSEEK_EXPERTS, Norm(2), defaults={"head_dim": 128}),
     "dots1": _of(Attention(**_BOTH, norm="head"), _DEEPSEEK, Norm(2)),
     # Cohere, Nemotron, StableLM, StarCoder, Persimmon
     "cohere": _of(
@@ -599,6 +606,8 @@ SAME_DECODER = {
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "glm4v": "glm4v_text",
+    "gemma4_unified": "gemma4_unified_text",
+    "kimi_k2": "deepseek_v3",
     "llama4": "llama4_text",
     "mllama": "mllama_text_model",
     "pixtral": "mistral",
@@ -609,6 +618,7 @@ SAME_DECODER = {
     "qwen2_vl_text": "qwen2",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_omni_moe_text": "qwen3_moe",
     "qwen3_vl": "qwen3",
     "qwen3_vl_moe": "qwen3_moe",
     "qwen3_vl_moe_text": "qwen3_moe",

@@ -109,7 +109,7 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
         intermediate_size=number("intermediate_size"),
         attention_heads=heads,
         key_value_heads=number("num_key_value_heads") or heads,
-        head_size=number("head_dim") or (hidden // heads if hidden and heads else None),
+        head_size=_head_size(configuration, number("head_dim"), hidden, heads),
         vocabulary=number("vocab_size") or (embedding.shape[0] if embedding else None),
         context_length=number("max_position_embeddings"),
         tied_embeddings=weights.tied,
@@ -206,6 +206,14 @@ def _linear_modules(weights: Sequence[Weight]) -> tuple[LinearModules, ...]:
             key = (owner.rsplit(".", 1)[-1], inputs, outputs, owner in biased)
             counts[key] = counts.get(key, 0) + weight.count
     return tuple(LinearModules(name, ins, outs, count, bias) for (name, ins, outs, bias), count in counts.items())
+
+
+def _head_size(configuration: Configuration, written: int | None, hidden: int | None, heads: int | None) -> int | None:
+    """Of a query; where keys come from a low-rank state, both parts of it, whatever `head_dim` says."""
+    turned, plain = configuration.number("qk_rope_head_dim"), configuration.number("qk_nope_head_dim")
+    if turned and plain:
+        return turned + plain
+    return written or (hidden // heads if hidden and heads else None)
 
 
 def _experts(configuration: Configuration) -> int:

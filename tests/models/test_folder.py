@@ -208,3 +208,109 @@ def test_a_shard_outside_the_folder_is_refused(model: Path) -> None:
 def test_a_quantized_checkpoint_is_known_as_such(model: Path) -> None:
     facts = model_facts(str(changed(model, quantization_config={"quant_method": "gptq", "bits": 4})))
     assert facts.quantization == facts.stored_dtype == "gptq"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "quantization"),
+    [
+        ("hf_quant_config.json", {"quantization": {"quant_algo": "NVFP4"}}, "nvfp4"),
+        ("quantize_config.json", {"bits": 4, "group_size": 128}, "gptq"),
+        ("hf_quant_config.json", {"quantization": "NVFP4"}, None),
+    ],
+)
+def test_a_quantization_told_by_a_file_of_its_own(
+    model: Path, file: str, content: dict[str, Any], quantization: str | None
+) -> None:
+    (model / file).write_text(json.dumps(content))
+    assert model_facts(str(model)).quantization == quantization
+
+
+@pytest.mark.parametrize(
+    ("section", "quantization"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8"),
+        ({"quant_method": "mxfp4"}, "mxfp4"),
+        ({"load_in_4bit": True}, "bitsandbytes"),
+        ({"bits": 4}, "unknown"),
+    ],
+)
+def test_a_quantization_has_the_name_of_its_format(model: Path, section: dict[str, Any], quantization: str) -> None:
+    assert model_facts(str(changed(model, quantization_config=section))).quantization == quantization
+
+
+def header(tensors: dict[str, tuple[str, tuple[int, ...]]], path: Path) -> None:
+    """A safetensors file of zeros."""
+    bits = {"F8_E4M3": 8, "U8": 8, "I32": 32, "F32": 32, "BF16": 16}
+    entries, end = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        length = size({name: shape}) * bits[dtype] // 8
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [end, end + length]}
+        end += length
+    text = json.dumps(entries).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
+def test_the_scales_of_an_fp8_checkpoint_are_no_parameters(model: Path) -> None:
+    whole = model_facts(str(model))
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in llama_shapes(whole.vocabulary or 0).items():
+        tensors[name] = ("F8_E4M3" if "proj" in name else "BF16", shape)
+        if "proj" in name:
+            tensors[f"{name}_scale_inv"] = ("F32", (1, 1))
+    header(tensors, model / "model.safetensors")
+    facts = model_facts(str(changed(model, quantization_config={"quant_method": "fp8"})))
+    assert facts.parameters == whole.parameters
+    assert set(facts.linear_modules) == set(whole.linear_modules)
+
+
+def test_a_packed_checkpoint_is_counted_by_its_family(model: Path) -> None:
+    """Its file holds fewer and other numbers than the model has weights."""
+    whole = model_facts(str(model))
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in llama_shapes(whole.vocabulary or 0).items():
+        packed = name.replace(".weight", ".qweight") if "proj" in name else name
+        tensors[packed] = ("I32", (shape[0] // 8, *shape[1:])) if "proj" in name else ("BF16", shape)
+    header(tensors, model / "model.safetensors")
+    facts = model_facts(str(changed(model, quantization_config={"quant_method": "gptq", "bits": 4})))
+    assert facts.parameters == whole.parameters
+    unknown = model_facts(str(changed(model, model_type="something_new")))
+    assert unknown.parameters is None and unknown.linear_modules == ()
+
+
+def test_a_family_outside_transformers_is_read_from_its_file(tmp_path: Path) -> None:
+    """InternLM2: its own names, and code of its own that is never run."""
+    config = {**llama_config(400), "model_type": "internlm2", "auto_map": {"AutoModelForCausalLM": "modeling.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shapes = {"model.tok_embeddings.weight": (400, 64), "output.weight": (400, 64), "model.norm.weight": (64,)}
+    for layer in range(2):
+        inside = {
+            "attention.wqkv.weight": (128, 64),
+            "attention.wo.weight": (64, 64),
+            "feed_forward.w1.weight": (128, 64),
+            "feed_forward.w3.weight": (128, 64),
+            "feed_forward.w2.weight": (64, 128),
+            "attention_norm.weight": (64,),
+        }
+        shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in inside.items()}
+    header({name: ("BF16", shape) for name, shape in shapes.items()}, tmp_path / "model.safetensors")
+    facts = model_facts(str(changed(tmp_path, tie_word_embeddings=False)))
+    assert facts.parameters == size(shapes) and facts.needs_own_code and facts.brings_code
+    assert facts.embedding_parameters == 2 * 400 * 64
+    assert {(one.name, one.count) for one in facts.linear_modules} == {
+        (name, 2) for name in ("wqkv", "wo", "w1", "w2", "w3")
+    }
+
+
+def test_a_width_for_each_layer_counts_as_the_widest(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**llama_config(400), "intermediate_size": [128, 256]}))
+    facts = model_facts(str(tmp_path))
+    assert facts.intermediate_size == 256
+    assert facts.parameters is None, "Llama has one width for all layers, so this is no Llama that is known"
+
+
+def test_a_head_of_latent_attention_has_both_of_its_parts(tmp_path: Path) -> None:
+    config = {**llama_config(400), "model_type": "deepseek_v3", "qk_nope_head_dim": 128, "qk_rope_head_dim": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert model_facts(str(tmp_path)).head_size == 192
