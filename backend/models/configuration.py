@@ -94,6 +94,11 @@ class Configuration:
         return _word(named[0]) if isinstance(named, list) and named else ""
 
     @property
+    def nested(self) -> bool:
+        """Whether the language model is a part: then what equals its family's defaults is often left out."""
+        return self.text is not self.whole
+
+    @property
     def has_towers(self) -> bool:
         thinker = self.whole.get("thinker_config")
         places = (self.whole, thinker if isinstance(thinker, dict) else {})
@@ -132,7 +137,8 @@ class Configuration:
     @property
     def tied(self) -> bool | None:
         """Whether input and output embeddings are one; None where config.json leaves it to the family's default."""
-        for section in (self.whole, self.text):
+        thinker = self.whole.get("thinker_config")
+        for section in (self.whole, thinker if isinstance(thinker, dict) else {}, self.text):
             if isinstance(section.get("tie_word_embeddings"), bool):
                 return bool(section["tie_word_embeddings"])
         return None

@@ -48,6 +48,8 @@ class Family:
     defaults: Mapping[str, int] = field(default_factory=dict)
     """What transformers takes where config.json is silent, for keys that published files leave out; flags are 0 or 1.
     0 key-value heads: as many as there are heads."""
+    inside: Mapping[str, int] = field(default_factory=dict)
+    """The same for a language model inside another model, whose published files leave out the more."""
 
 
 def _of(*blocks: Block, tied: bool = False, **traits: Any) -> Family:
@@ -69,8 +71,25 @@ _GEMMA3 = {
 }
 
 _FUSED_MLP = Mlp(into=("gate_up_proj",), fused=True)
-_LLAMA = _of(Attention(**_BOTH), Mlp(bias="mlp_bias"), Norm(2), defaults=_AS_HEADS)
-_MISTRAL = _of(Attention(), Mlp(), Norm(2))
+_SEVEN_BILLION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32_000}
+_LLAMA = _of(
+    Attention(**_BOTH),
+    Mlp(bias="mlp_bias"),
+    Norm(2),
+    defaults=_AS_HEADS,
+    inside={**_SEVEN_BILLION, "intermediate_size": 11_008, "max_position_embeddings": 2048},
+)
+_MISTRAL = _of(
+    Attention(),
+    Mlp(),
+    Norm(2),
+    inside={
+        **_SEVEN_BILLION,
+        "intermediate_size": 14_336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131_072,
+    },
+)
 _QWEN_EXPERTS = Experts(
     shared=Mlp("mlp.shared_expert", "shared_expert_intermediate_size"),
     shared_gate=True,
@@ -118,7 +137,7 @@ _GEMMA4_ATTENTION = Only(
 FAMILIES: Mapping[str, Family] = {
     "llama": _LLAMA,
     "mistral": _MISTRAL,
-    "ministral": _MISTRAL,
+    "ministral": replace(_MISTRAL, inside={}),
     "ministral3": _of(Attention(), Mlp(), Norm(2), defaults={"head_dim": 128}),
     "mixtral": _of(Attention(), Experts("num_local_experts", "intermediate_size"), Norm(2)),
     "arcee": _of(Attention(**_BOTH), Mlp(into=("up_proj",), bias="mlp_bias"), Norm(2), defaults=_AS_HEADS),
@@ -322,7 +341,7 @@ FAMILIES: Mapping[str, Family] = {
     "olmoe": _of(Attention(**_BOTH, norm="whole"), Experts(width="intermediate_size"), Norm(2), defaults=_AS_HEADS),
     "flex_olmo": _of(Attention(**_BOTH, norm="whole"), Experts(width="intermediate_size"), Norm(2), defaults=_AS_HEADS),
     # Granite
-    "granite": _LLAMA,
+    "granite": replace(_LLAMA, inside={}),
     "granite_swa": _of(Attention(**_BOTH, sinks=True), Mlp(bias="mlp_bias"), Norm(2), tied=True),
     "granitemoe": _of(Attention(**_BOTH), _GRANITE_EXPERTS, Norm(2), defaults=_AS_HEADS),
     "granitemoeshared": _of(
@@ -632,6 +651,14 @@ def family_of(configuration: Configuration) -> Family | None:
     return FAMILIES.get(SAME_DECODER.get(name, name))
 
 
+def defaults_of(configuration: Configuration) -> Mapping[str, int]:
+    """What transformers takes for keys that this model's config.json may leave out."""
+    family = family_of(configuration)
+    if family is None:
+        return {}
+    return {**family.defaults, **family.inside} if configuration.nested else family.defaults
+
+
 def decoder_weights(configuration: Configuration) -> tuple[Weight, ...] | None:
     """Every parameter of the language model with its head, exactly; None for a family without a formula, or where
     config.json leaves out what the formula needs. Raises Refusal for numbers that cannot be."""
@@ -640,7 +667,7 @@ def decoder_weights(configuration: Configuration) -> tuple[Weight, ...] | None:
         return None
     counted: Counter[Weight] = Counter()
     try:
-        for weight in _decoder(Dimensions(configuration, family.defaults), family, configuration.tied):
+        for weight in _decoder(Dimensions(configuration, defaults_of(configuration)), family, configuration.tied):
             counted[replace(weight, count=1)] += weight.count
     except Unknown:
         return None

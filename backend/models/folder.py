@@ -11,7 +11,7 @@ from finetty.backend.messages import Refusal, message
 from finetty.backend.models.blocks import Weight
 from finetty.backend.models.configuration import Configuration, read_configuration, read_json
 from finetty.backend.models.facts import LinearModules, ModelFacts
-from finetty.backend.models.families import decoder_weights, family_of
+from finetty.backend.models.families import decoder_weights, defaults_of, family_of
 from finetty.backend.models.layout import as_weights, embedding_weights, language_model, parameters_of, total
 from finetty.backend.models.places import check_name, is_folder_name, locate
 from finetty.backend.models.tags import tags
@@ -86,8 +86,7 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
     tokenizer_config = _optional(folder / "tokenizer_config.json")
     weights = _Weights(configuration, checkpoint)
     embedding, head = embedding_weights(weights.text)
-    family = family_of(configuration)
-    defaults = family.defaults if family else {}
+    defaults = defaults_of(configuration)
 
     def number(key: str) -> int | None:
         return configuration.number(key, defaults.get(key) or None)
@@ -169,7 +168,7 @@ class _Weights:
         self.text: tuple[Weight, ...] = formula or ()
         self.all_parameters = total(formula) if formula and not configuration.has_towers else None
         if checkpoint is not None and not (configuration.quantization and checkpoint.packed):
-            tensors = list(parameters_of(checkpoint.tensors, configuration.number("num_hidden_layers")))
+            tensors = list(parameters_of(checkpoint.tensors, _layers(configuration)))
             self.text = as_weights(language_model(tensors, configuration.has_towers), configuration.text_type)
             self.all_parameters = sum(tensor.elements for tensor in tensors)
         _, head = embedding_weights(self.text)
@@ -206,6 +205,10 @@ def _linear_modules(weights: Sequence[Weight]) -> tuple[LinearModules, ...]:
             key = (owner.rsplit(".", 1)[-1], inputs, outputs, owner in biased)
             counts[key] = counts.get(key, 0) + weight.count
     return tuple(LinearModules(name, ins, outs, count, bias) for (name, ins, outs, bias), count in counts.items())
+
+
+def _layers(configuration: Configuration) -> int | None:
+    return configuration.number("num_hidden_layers", defaults_of(configuration).get("num_hidden_layers"))
 
 
 def _head_size(configuration: Configuration, written: int | None, hidden: int | None, heads: int | None) -> int | None:

@@ -470,6 +470,51 @@ def test_the_language_model_inside_a_model_that_sees_or_hears(tmp_path: Path, mo
         assert facts.parameters is None, "the towers are not counted, so neither is the whole"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"model_type": "llama", "vocab_size": 32_064},
+        {"model_type": "mistral", "vocab_size": 32_064, "intermediate_size": 14_336, "num_key_value_heads": 8},
+    ],
+)
+def test_what_is_left_out_of_a_language_model_inside_another(tmp_path: Path, text: dict[str, Any]) -> None:
+    """LLaVA-1.5 and LLaVA-NeXT, as they are published: no layers, no widths, no heads."""
+    tower = {"model_type": "clip_vision_model", "num_hidden_layers": 1}
+    config = configured("llava", {"text_config": text, "vision_config": tower})
+    published = {"model_type": "llava", "text_config": text, "vision_config": tower}
+    (tmp_path / "config.json").write_text(json.dumps(published))
+    facts, model = model_facts(str(tmp_path)), built(config)
+    parts = (model.get_decoder(), model.get_output_embeddings())
+    assert facts.trainable_text_parameters == sum(one.numel() for part in parts for one in part.parameters())
+    inside = config.text_config
+    assert (facts.layers, facts.hidden_size) == (inside.num_hidden_layers, inside.hidden_size)
+    assert (facts.attention_heads, facts.key_value_heads) == (inside.num_attention_heads, inside.num_key_value_heads)
+    assert (facts.intermediate_size, facts.context_length) == (inside.intermediate_size, inside.max_position_embeddings)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "more"),
+    [
+        ("qwen2_5_omni", "Qwen2_5OmniThinkerForConditionalGeneration", {"model_type": "qwen2_5_omni_text"}),
+        ("qwen3_omni_moe", "Qwen3OmniMoeThinkerForConditionalGeneration", EXPERTS),
+    ],
+)
+def test_the_thinker_of_a_model_that_talks(tmp_path: Path, model_type: str, name: str, more: dict[str, Any]) -> None:
+    import torch
+    import transformers
+
+    text = {"model_type": "qwen3_omni_moe_text", **SMALL, "head_dim": 16, **more}
+    config = configured(model_type, {"thinker_config": {"text_config": text}})
+    with torch.device("meta"):
+        model = getattr(transformers, name)(config.thinker_config)
+    (tmp_path / "config.json").write_text(json.dumps(described(config)))
+    facts = model_facts(str(tmp_path))
+    parts = (model.get_decoder(), model.get_output_embeddings())
+    text_parameters = {id(one): one for part in parts for one in part.parameters()}.values()
+    assert facts.trainable_text_parameters == sum(parameter.numel() for parameter in text_parameters)
+    assert facts.vision_language
+
+
 def whole_config(model_type: str, text_type: str) -> Any:
     """Small inside, with towers of one layer."""
     sections = type(configured(model_type, {})).sub_configs
