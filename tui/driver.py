@@ -19,6 +19,7 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 from finetty.tui.holder import Holder
+from finetty.tui.wire import lean
 
 SECONDS_TO_LEAVE = 2.0
 """How long a terminal that takes no more bytes may hold up the end of the app."""
@@ -39,7 +40,7 @@ class Terminal:
 
     def write(self, text: str) -> int:
         """Write to the terminal, waiting while it takes nothing; what it cannot take any more is dropped."""
-        content = text.encode("utf-8", "replace")
+        content = lean(text).encode("utf-8", "replace")
         while content and not self._given_up():
             content = content[self._write_some(content) :]
         return len(text)

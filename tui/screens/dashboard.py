@@ -31,6 +31,7 @@ from textual.content import Content
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from finetty.backend.messages import Refusal
@@ -121,6 +122,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
         self.console_lines: list[str] = []
         self.whole = True
         """False while a change of language takes the widgets away and brings new ones."""
+        self.titles: dict[str, str] = {}
         self._charted = 0.0
         self._left = Event()
 
@@ -160,6 +162,7 @@ class DashboardScreen(TranslatedScreen[Outcome]):
     async def redrawn(self) -> None:
         """After a change of language: the widgets are new, what they show is not."""
         self.whole = True
+        self.titles.clear()
         for chart in self.query(Chart):
             chart.ascii_only = ascii_only()
         self.query_one(ConsolePanel).add(self.console_lines)
@@ -264,11 +267,17 @@ class DashboardScreen(TranslatedScreen[Outcome]):
             mark = ("> " if ascii_only() else "▸ ") if panel == self.panel else "  "
             tone = "bold $text-accent" if panel == self.panel else "$foreground-muted"
             parts.append(Content.assemble((mark + panel_name(panel), tone), (count, f"bold $text-{worst}")))
-            self.query_one(f"#{panel}").border_title = Content(panel_name(panel) + count)
+            self._entitle(self.query_one(f"#{panel}"), panel_name(panel) + count)
         line = Content("   ").join(parts)
         hint = Content.styled(self._panel_keys(), "$foreground-muted")
         room = self.size.width - 2 - line.cell_length - hint.cell_length
         self.query_one("#tabs", Quiet).show(Content.assemble(line, " " * room, hint) if room > 2 else line)
+
+    def _entitle(self, panel: Widget, title: str) -> None:
+        """Give a panel its title; giving it the one that it has would repaint all of it."""
+        if self.titles.get(panel.id or "") != title:
+            self.titles[panel.id or ""] = title
+            panel.border_title = Content(title)
 
     def _panel_keys(self) -> str:
         """The keys of panels, which stand with the panels and not below."""

@@ -172,11 +172,11 @@ def _difference(stale: Strip, fresh: Strip, y: int) -> Region | None:
 
 
 def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    """Each cell with its style; the second cell of a wide character is empty."""
+    """Each cell with its style; a blank shows its style where that is reversed, and a wide character's end is empty."""
     cells: list[tuple[str, Style | None]] = []
     for text, style, _control in strip:
         for character in text:
-            cells.append((character, style))
+            cells.append((character, None if character == " " and not (style and style.reverse) else style))
             cells += [("", style)] * (cell_len(character) - 1)
     return cells
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Static
@@ -57,15 +58,42 @@ class Quiet(Static):
     def show(self, content: Content) -> None:
         before, self._shown = self._shown.split("\n"), content
         lines = content.split("\n")
-        changed = [y for y, (old, new) in enumerate(zip(before, lines, strict=False)) if not old.is_same(new)]
+        changed = [
+            Region(span[0], y, span[1], 1)
+            for y, (old, new) in enumerate(zip(before, lines, strict=False))
+            if (span := difference(old, new))
+        ]
         if len(before) != len(lines) or self.styles.is_auto_height:
             if changed or len(before) != len(lines):
                 self.refresh(layout=True)
         elif changed:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+            self.refresh(*changed)
 
     def render(self) -> Content:
         return self._shown
+
+
+def difference(old: Content, new: Content) -> tuple[int, int] | None:
+    """The first cell in which two lines are different, and how many cells it is to the last; None where they agree."""
+    if old.is_same(new):
+        return None
+    before, after = _cells(old), _cells(new)
+    length = max(len(before), len(after))
+    before, after = ([*cells, *[(" ", ())] * (length - len(cells))] for cells in (before, after))
+    changed = [x for x, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+    return (changed[0], changed[-1] - changed[0] + 1) if changed else None
+
+
+def _cells(line: Content) -> list[tuple[str, tuple[str, ...]]]:
+    """Each cell with its styles; the second cell of a wide character is empty."""
+    styles: list[tuple[str, ...]] = [()] * len(line.plain)
+    for start, end, style in line.spans:
+        for index in range(start, end):
+            styles[index] += (str(style),)
+    cells: list[tuple[str, tuple[str, ...]]] = []
+    for character, own in zip(line.plain, styles, strict=True):
+        cells += [(character, own), *[("", own)] * (cell_len(character) - 1)]
+    return cells
 
 
 class FiguresBox(Quiet):

@@ -74,8 +74,12 @@ class Picture:
                 self.inks[y, x + offset] = ink
 
     def row(self, y: int) -> list[tuple[str, str]]:
-        """A row as runs of text with one ink each."""
-        cells = zip(self.characters[y].tolist(), self.inks[y].tolist(), strict=True)
+        """A row as runs of text with one ink each; a blank shows no ink and takes that of the run before."""
+        inks = self.inks[y].tolist()
+        for x in range(1, self.width):
+            if self.characters[y, x] == " " and inks[x] == "axis" and inks[x - 1] != "cursor":
+                inks[x] = inks[x - 1]
+        cells = zip(self.characters[y].tolist(), inks, strict=True)
         return [("".join(cell[0] for cell in run), ink) for ink, run in groupby(cells, key=lambda cell: cell[1])]
 
     def text(self) -> str:
