@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import dataset_scale, first_paint, throughput
+from tests.benchmarks import dataset_scale, first_paint, throughput, wire
 
-BENCHMARKS = {"dataset-scale": dataset_scale.main, "first-paint": first_paint.main, "throughput": throughput.main}
+BENCHMARKS = {
+    "dataset-scale": dataset_scale.main,
+    "first-paint": first_paint.main,
+    "throughput": throughput.main,
+    "wire": wire.main,
+}
 
 
 def main(names: list[str]) -> int:
