@@ -10,7 +10,9 @@ from finetty.tui.language import mark
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-Where = Literal["everywhere", "home", "wizard", "model", "review", "template", "settings", "check", "runs", "dashboard"]
+Where = Literal[
+    "everywhere", "home", "wizard", "model", "review", "template", "settings", "fit", "check", "runs", "dashboard"
+]
 
 PLACES: dict[Where, str] = {
     "everywhere": mark("Everywhere"),
@@ -20,6 +22,7 @@ PLACES: dict[Where, str] = {
     "template": mark("New run: template"),
     "review": mark("New run: review"),
     "settings": mark("Settings"),
+    "fit": mark("Make it fit"),
     "check": mark("This machine"),
     "runs": mark("Runs"),
     "dashboard": mark("Dashboard"),
@@ -44,6 +47,8 @@ class Action:
     """Whether the key works even while a text field has the focus and would take it."""
 
 
+FIT = mark("Changes that bring the run into the free memory, each with what it saves and costs.")
+
 ACTIONS: tuple[Action, ...] = (
     Action("help", "f1", mark("Help"), mark("Explain the part that has the focus."), "everywhere"),
     Action("language", "f2", "中文/English", mark("Change the language; nothing typed is lost."), "everywhere"),
@@ -58,6 +63,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("check", "c", mark("Check"), mark("Check what this machine has and what it lacks."), "home", False),
     Action("next", "enter", mark("Next"), mark("Keep the answer and go to the next step."), "wizard"),
     Action("back", "escape", mark("Back"), mark("Go back one step; every answer stays."), "wizard"),
+    Action("make_fit", "f3", mark("Make it fit"), FIT, "wizard", urgent=True),
     Action(
         "review",
         "ctrl+r",
@@ -101,6 +107,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "close", "escape", mark("Close"), mark("Back to the review; changes are kept as they are made."), "settings"
     ),
+    Action("make_fit", "f3", mark("Make it fit"), FIT, "settings", False, True),
+    Action("make_all", "a", mark("Make all"), mark("Make all of the changes."), "fit"),
+    Action("close", "escape", mark("Close"), mark("Back; the changes that were made stay."), "fit", urgent=True),
     Action("leave_check", "escape", mark("Back"), mark("Back to the first screen."), "check"),
     Action("look_again", "r", mark("Again"), mark("Look at the machine again."), "check"),
     Action("pause", "p", mark("Pause"), mark("Hold the run between two batches, or let it go on."), "dashboard"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,6 +22,7 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.draft import Draft, draft_path
 from finetty.tui.screens import dialogs
 from finetty.tui.screens.dialogs import Question, SaveRecipe
+from finetty.tui.screens.fit import MakeFit
 from finetty.tui.screens.settings import Settings
 from finetty.tui.screens.wizard import ORDER, Wizard
 from finetty.tui.widgets.field import Field, control_id
@@ -423,6 +425,57 @@ async def test_strange_text_is_shown_as_text(home: Path) -> None:
         assert "\x1b" not in shown(pilot)
 
 
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a quarter of the memory that this run would take as it was asked for."""
+    machine = replace(MACHINE, ram_total=1 << 30, ram_available=900 << 20)
+    monkeypatch.setattr("finetty.backend.machine.machine_facts", lambda *_arguments: machine)
+
+
+@pytest.fixture
+def too_large(answered: Recipe, little_memory: None) -> Recipe:
+    asked = {"training.batch": 2048, "training.micro_batch": 2048, "training.gradient_checkpointing": False}
+    return with_values(answered, asked)
+
+
+async def test_a_key_makes_a_run_fit_change_by_change(too_large: Recipe) -> None:
+    app = FinettyApp(draft=too_large, start="new")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        assert wizard(pilot).at == "review"
+        assert wizard(pilot).state.plan.memory.verdict == "over"  # type: ignore[union-attr]
+        assert "F3 makes it fit" in shown(pilot)
+        await pilot.press("f3")
+        await settled(pilot)
+        dialog = app.screen
+        assert isinstance(dialog, MakeFit)
+        assert "2048 → " in shown(pilot)
+        assert "goes through in" in shown(pilot)
+        first = dialog.changes[0] if dialog.changes else None
+        assert first is not None
+        await pilot.press("enter")
+        await settled(pilot)
+        recipe = wizard(pilot).state.draft.recipe
+        assert recipe.training.micro_batch == first.values["training.micro_batch"]
+        assert recipe.training.batch == 2048
+        await pilot.press("escape")
+        assert app.screen is wizard(pilot)
+
+
+async def test_all_changes_at_once_leave_a_run_that_fits(too_large: Recipe) -> None:
+    app = FinettyApp(draft=with_values(too_large, {"method.name": "full"}), start="new")
+    async with app.run_test(size=LARGE) as pilot:
+        await settled(pilot)
+        await pilot.press("f3")
+        await settled(pilot)
+        await pilot.press("a")
+        await settled(pilot)
+        assert wizard(pilot).state.plan.memory.verdict == "fits"  # type: ignore[union-attr]
+        assert "✓ fits on Xeon" in shown(pilot)
+        await pilot.press("escape", "f3")
+        assert app.screen is wizard(pilot)
+
+
 async def test_leaving_asks(answered: Recipe) -> None:
     app = FinettyApp(draft=answered, start="new")
     async with app.run_test(size=SMALL) as pilot:
@@ -478,6 +531,7 @@ KEYS = [
         "ctrl+p",
         "ctrl+f",
         "ctrl+t",
+        "f3",
         "f1",
         "f2",
         "pageup",

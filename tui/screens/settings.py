@@ -45,6 +45,12 @@ class Settings(TranslatedScreen[None]):
         self.wizard, self.option = wizard, option
         self.filtered = ""
 
+    def action_make_fit(self) -> None:
+        self.wizard.action_make_fit()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.wizard.check_action(action, parameters)
+
     def compose(self) -> ComposeResult:
         yield Prose(
             Content.assemble((_("Settings"), "bold $accent"), "  ", (_("every option of the run"), "$muted")),

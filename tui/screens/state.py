@@ -94,6 +94,11 @@ class State:
         return fault is not None and fault.message.id == NOT_HERE.id
 
     @property
+    def too_large(self) -> bool:
+        """Whether the run does not fit into the free memory, or hardly."""
+        return self.plan is not None and self.plan.memory.verdict in ("tight", "over")
+
+    @property
     def answered(self) -> bool:
         """Whether model and data are known, so that everything else can be left to plan()."""
         return self.known.model.facts is not None and self.known.data.facts is not None

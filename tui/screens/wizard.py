@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -200,6 +201,15 @@ class Wizard(TranslatedScreen[None]):
         if self.state.errors:
             await self.go_to(self.state.errors[0].option)
 
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        """The key that makes it fit is there while there is something to make fit."""
+        return action != "make_fit" or self.state.too_large
+
+    def action_make_fit(self) -> None:
+        from finetty.tui.screens.fit import MakeFit
+
+        self.app.push_screen(MakeFit(self))
+
     def action_settings(self, option: str | None = None) -> None:
         from finetty.tui.screens.settings import Settings
 
@@ -226,6 +236,12 @@ class Wizard(TranslatedScreen[None]):
     def take(self, option: str, value: object) -> None:
         """An answer that was chosen."""
         self.state.draft.answer(option, value)
+        self.changed()
+
+    def take_all(self, values: Mapping[str, object]) -> None:
+        """Several answers at once."""
+        for option, value in values.items():
+            self.state.draft.answer(option, value)
         self.changed()
 
     def take_text(self, option: str, text: str) -> None:
@@ -342,6 +358,7 @@ class Wizard(TranslatedScreen[None]):
         if steps := self.query(Step):
             steps.first().show()
         self._explain()
+        self.refresh_bindings()
         for screen in self.app.screen_stack:
             if screen is not self and screen.is_mounted and hasattr(screen, "draw"):
                 screen.draw()

@@ -47,7 +47,11 @@ class Outlook(VerticalScroll, can_focus=False):
     def _draw(self) -> None:
         plan = self.plan
         width = max(12, self.scrollable_content_region.width - 1)
-        parts = [memory_lines(plan.memory, width)] if plan else [_heading(_("Memory")), Content(_("not known yet"))]
+        parts = (
+            [memory_lines(plan.memory, width), fit_hint(plan.memory)]
+            if plan
+            else [_heading(_("Memory")), Content(_("not known yet"))]
+        )
         if self.reading:
             parts.append(Content.styled(_("reading …"), "$muted"))
         parts += finding_lines(self.findings)
@@ -74,6 +78,13 @@ def memory_lines(memory: Memory, width: int) -> Content:
             Content.styled(verdict_words(memory), VERDICT_STYLES[memory.verdict]),
         ]
     )
+
+
+def fit_hint(memory: Memory) -> Content:
+    """The key that makes it fit, where it does not."""
+    if memory.verdict not in ("tight", "over"):
+        return Content("")
+    return Content.styled(_("F3 makes it fit"), "bold $text-accent")
 
 
 def bar(components: Mapping[str, int], needed: int, free: int | None, width: int) -> Content:
