@@ -48,6 +48,9 @@ def main() -> None:
         print(said(refusal), file=sys.stderr)
         sys.exit(EXIT_REFUSED)
 
+SECONDS_TO_ANSWER = 1800.0
+"""How long a run that has a dashboard waits when it has to ask something."""
+
 
 class TrainingProcess:
     """One run in this process: the trainer's thread, the signals, and the terminal for as long as there is one."""
@@ -60,6 +63,7 @@ class TrainingProcess:
         self._over = threading.Event()
         self._hold = contextlib.ExitStack()
         self._signal: int | None = None
+        self._seconds_to_answer = 0.0
         self._when_over: Callable[[], None] = lambda: None
 
     def run_plain(self) -> int:
@@ -80,6 +84,7 @@ class TrainingProcess:
     def run_dashboard(self) -> int:
         """Train beside the dashboard; returns the exit code once the run is over and the terminal has been left."""
         self._begin()
+        self._seconds_to_answer = SECONDS_TO_ANSWER
         holder = Holder.ours()
         if holder:
             holder.tell("training", run=self.run.id)
@@ -133,7 +138,8 @@ class TrainingProcess:
             _choose_libraries(self.run.plan_document())
             from finetty.backend import training
 
-            (training.resume if self._resume else training.train)(self.run)
+            carry_out = training.resume if self._resume else training.train
+            carry_out(self.run, seconds_to_answer=self._seconds_to_answer)
         except Refusal as refusal:
             self._refusal = refusal
             self._fail(refusal.said, refusal.fix, refusal.option)

@@ -18,7 +18,7 @@ from finetty.backend.runs.files import write_whole
 if TYPE_CHECKING:
     from finetty.backend.runs.directory import Run
 
-COMMANDS = ("pause", "resume", "checkpoint", "stop", "stop-and-save")
+COMMANDS = ("pause", "resume", "checkpoint", "stop", "stop-and-save", "shrink")
 
 NOT_SENT = message("runs.not_sent", "The command could not be left in the run's inbox: {reason}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,28 @@ class FlatCollator:
         labels = torch.cat([_labels(example) for example in examples])
         labels[positions == 0] = IGNORED
         return {"input_ids": ids[None], "position_ids": positions[None], "labels": labels[None]}
+
+
+def in_parts(batch: Batch, rows: int) -> list[Batch]:
+    """A batch cut into batches of at most so many rows, each only as wide as its longest row needs.
+
+    One that is small enough stays as it is. The parts' losses add up to the whole's where each token counts the same.
+    """
+    if "attention_mask" in batch:
+        count = batch["input_ids"].shape[0]
+        if count <= rows:
+            return [batch]
+        parts = ({name: one[start : start + rows] for name, one in batch.items()} for start in range(0, count, rows))
+        return [{name: one[:, : _width(part)] for name, one in part.items()} for part in parts]
+    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+    if len(starts) <= rows:
+        return [batch]
+    edges = itertools.pairwise([*starts[::rows], batch["input_ids"].shape[1]])
+    return [{name: one[:, start:end] for name, one in batch.items()} for start, end in edges]
+
+
+def _width(batch: Batch) -> int:
+    return int(batch["attention_mask"].sum(dim=1).max())
 
 
 def tokens_read(batch: Batch) -> torch.Tensor:

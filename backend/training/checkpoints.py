@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 _NAME = re.compile(r"step-(\d+)")
 ABOUT = "finetty.json"
@@ -45,6 +48,19 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+@contextmanager
+def failures_as_os_errors() -> Iterator[None]:
+    """safetensors and torch have errors of their own for a file that cannot be written: here they are OSErrors."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from error
+    except RuntimeError as error:
+        if "write failed" not in str(error) and "failed writing" not in str(error):
+            raise
+        raise OSError(errno.EIO, str(error).splitlines()[0]) from error
 
 
 @contextmanager

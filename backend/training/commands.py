@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -34,6 +35,7 @@ class Commands:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="finetty-commands", daemon=True)
         self._checkpoints: list[Command] = []
+        self._choosing = False
         self.paused = False
         self.ending: Ending | None = None
         self.seconds_paused = 0.0
@@ -64,12 +66,23 @@ class Commands:
     def hold_while_paused(self) -> None:
         """Return at once, or when a pause is over. A run that is stopped goes on to its end."""
         self.look()
-        if not self._holding:
-            return
+        if self._holding:
+            self._wait(lambda: not self._holding)
+
+    def chosen(self, seconds: float) -> bool:
+        """Hold until somebody chose to go on: True; False when the run was stopped, or nobody answered for so long."""
+        until = time.monotonic() + seconds
+        self._choosing = True
+        self._wait(lambda: not self._choosing or self.ending is not None or time.monotonic() >= until)
+        went_on, self._choosing = not self._choosing, False
+        return went_on
+
+    def _wait(self, over: Callable[[], bool]) -> None:
+        """The run is paused meanwhile, and its clock stands."""
         began = time.monotonic()
         before = self._journal.now
         self._journal.state("paused")
-        while self._holding:
+        while not over():
             time.sleep(SECONDS_BETWEEN_LOOKS_PAUSED)
             self.look()
         self.seconds_paused += time.monotonic() - began
@@ -96,10 +109,14 @@ class Commands:
         if command.name == "checkpoint":
             self._checkpoints.append(command)
             return
+        if command.name == "shrink" and not self._choosing:
+            self._inbox.answer(command, "error", reason="the run did not ask")
+            return
         if command.name in ("stop", "stop-and-save"):
             self.ending = "stop" if command.name == "stop" else "stop-and-save"
         else:
             self.paused = command.name == "pause"
+            self._choosing = self._choosing and self.paused
         self._inbox.answer(command, "done")
 
     def _listen(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from finetty.backend.messages import Message
@@ -34,11 +35,17 @@ class Journal:
         self.log.append("note", code=said.id, message=said.text, said={"message": said.to_json()}, **values)
 
     def alert(
-        self, level: AlertLevel, said: Message, advice: Message | None = None, *, option: str | None = None
+        self,
+        level: AlertLevel,
+        said: Message,
+        advice: Message | None = None,
+        *,
+        option: str | None = None,
+        choices: Sequence[str] = (),
     ) -> None:
         """Something a person should know; the event carries English text, and id and values for translation.
 
-        `option` is the recipe's option at fault, where there is one.
+        `option` is the recipe's option at fault, where there is one; `choices` are the commands that the run waits for.
         """
         self.log.append(
             "alert",
@@ -47,5 +54,6 @@ class Journal:
             message=said.text,
             advice=advice.text if advice else None,
             option=option,
+            choices=list(choices),
             said={"message": said.to_json(), "advice": advice.to_json() if advice else None},
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from finetty.backend.messages import Message, message
+from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.planning.plan import Memory
+from finetty.backend.recipe import Recipe
+from finetty.backend.training.commands import Commands, Stopped
+from finetty.backend.training.journal import Journal
 
 STAGES = {
     "loading": message("training.out_of_memory.loading", "Memory ran out while the model was loaded."),
     "preflight": message("training.out_of_memory.preflight", "Memory ran out on the longest batch, before step 1."),
     "running": message("training.out_of_memory.running", "Memory ran out in training."),
+    "evaluation": message("training.out_of_memory.evaluation", "Memory ran out in an evaluation."),
     "saving": message("training.out_of_memory.saving", "Memory ran out while the result was saved."),
 }
 WITH_SIZES = {
@@ -24,6 +28,10 @@ WITH_SIZES = {
         "training.out_of_memory.running.sizes",
         "Memory ran out in training: {predicted} GiB were predicted and {free} GiB were free.",
     ),
+    "evaluation": message(
+        "training.out_of_memory.evaluation.sizes",
+        "Memory ran out in an evaluation: {predicted} GiB were predicted and {free} GiB were free.",
+    ),
     "saving": message(
         "training.out_of_memory.saving.sizes",
         "Memory ran out while the result was saved: {predicted} GiB were predicted and {free} GiB were free.",
@@ -34,7 +42,86 @@ TAKE_LESS = message(
     "Set training.micro_batch lower with the same training.batch, then training.gradient_checkpointing: true, "
     "then a shorter dataset.cutoff.",
 )
+LOAD_LESS = message(
+    "training.load_less", "Set precision.quantization: nf4, choose a smaller model, or free memory on this machine."
+)
+TAKE_CHECKPOINTING = message(
+    "training.take_checkpointing",
+    "One row at a time is the least. Set training.gradient_checkpointing: true, then a shorter dataset.cutoff.",
+)
+TAKE_SHORTER = message(
+    "training.take_shorter",
+    "One row at a time with gradient checkpointing is the least. Set a shorter dataset.cutoff, or choose a smaller "
+    "model.",
+)
+FEWER_ROWS = message(
+    "training.fewer_rows",
+    "The run goes on from the same step with {rows} rows at once; as many as before stand behind each step.",
+)
+CHOOSE = message(
+    "training.choose_fewer_rows",
+    "The run waits {minutes} minutes for an answer: `finetty resume {run}` goes on from the same step with {rows} rows "
+    "at once and the same batch, `finetty stop {run}` saves and ends.",
+)
+
 _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+class OutOfMemory(Refusal):
+    """Memory ran out and the run cannot go on, or may not without being asked."""
+
+
+class Room:
+    """How many rows go through the model at once: half of them after each time that memory ran out.
+
+    What happens then is the recipe's to say; `seconds_to_answer` is 0 where nobody can be asked.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        commands: Commands,
+        recipe: Recipe,
+        memory: Memory,
+        *,
+        rows: int,
+        seconds_to_answer: float,
+    ) -> None:
+        self._journal, self._commands, self._recipe, self._memory = journal, commands, recipe, memory
+        self._seconds_to_answer = seconds_to_answer
+        self.rows = rows
+
+    def make(self, stage: str) -> None:
+        """Halve the rows, with consent. Raises OutOfMemory without it, Stopped when the answer is to stop."""
+        ran_out = said(stage, self._memory)
+        if self.rows == 1:
+            checkpointing = self._recipe.training.gradient_checkpointing is True
+            option = "dataset.cutoff" if checkpointing else "training.gradient_checkpointing"
+            raise OutOfMemory(ran_out, TAKE_SHORTER() if checkpointing else TAKE_CHECKPOINTING(), option=option)
+        fewer = self.rows // 2
+        if self._recipe.training.on_out_of_memory == "ask":
+            self._ask(ran_out, fewer)
+        elif self._recipe.training.on_out_of_memory == "stop":
+            raise OutOfMemory(ran_out, TAKE_LESS(), option="training.micro_batch")
+        self._journal.alert("warning", ran_out, FEWER_ROWS(rows=fewer), option="training.micro_batch")
+        self.rows = fewer
+
+    def _ask(self, ran_out: Message, fewer: int) -> None:
+        seconds = self._seconds_to_answer
+        if seconds > 0:
+            advice = CHOOSE(minutes=round(seconds / 60), run=self._journal.run.id, rows=fewer)
+            choices = ("shrink", "stop-and-save", "stop")
+            self._journal.alert("warning", ran_out, advice, option="training.micro_batch", choices=choices)
+            if self._commands.chosen(seconds):
+                return
+            if self._commands.ending:
+                raise Stopped
+        raise OutOfMemory(ran_out, TAKE_LESS(), option="training.micro_batch")
+
+
+def advice(stage: str) -> Message:
+    """For what ran out where fewer rows at once cannot help by themselves."""
+    return LOAD_LESS() if stage == "loading" else TAKE_LESS()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import resource
 import shutil
 import time
@@ -12,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy
 import torch
 
 from finetty.backend.conversation import Encoder, Row
 from finetty.backend.messages import Refusal, message
 from finetty.backend.planning.plan import Memory
+from finetty.backend.training import out_of_memory
 from finetty.backend.training.answer import continuation
 from finetty.backend.training.batches import Example, in_batches, longest_batch
 from finetty.backend.training.checkpoints import in_passing
+from finetty.backend.training.randomness import random_states_kept
 from finetty.backend.training.trained import trained_parameters
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ MEASURED_BESIDE = message(
     "training.measured_beside", "The longest batch took {gib} GiB of memory; {predicted} GiB were predicted."
 )
 
+SMALLER_STATES = message(
+    "training.smaller_states",
+    "The optimizer's own memory does not fit: set training.optimizer: adamw_8bit or adafactor, or method.name: lora.",
+)
+
 ROWS_COMPARED = 8
 TOKENS_READ, TOKENS_WRITTEN = 16, 4
 """The generation that is tried: long enough to use the cache, and soon over."""
@@ -104,7 +109,7 @@ def rehearse(trainer: RunTrainer) -> None:
     """
     began = time.monotonic()
     with random_states_kept():
-        with states_held(trainer.optimizer):
+        with states_held(trainer):
             try_longest_batch(trainer)
             try_longest_evaluation(trainer)
             memory = measured_memory()
@@ -114,13 +119,13 @@ def rehearse(trainer: RunTrainer) -> None:
 
 
 @contextmanager
-def states_held(optimizer: Any) -> Iterator[None]:
+def states_held(trainer: RunTrainer) -> Iterator[None]:
     """The optimizer's states are in memory meanwhile, as they are from step 2 on, and gone afterwards.
 
     A step at rate 0 on gradients of zero makes them and moves nothing. States that came with a checkpoint stay as
-    they are; paged ones do not count, since they make room by themselves.
+    they are; paged ones do not count, since they make room by themselves. Raises OutOfMemory.
     """
-    inner = getattr(optimizer, "optimizer", optimizer)
+    inner: Any = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     if inner.state or getattr(inner, "is_paged", False):
         yield
         return
@@ -130,7 +135,7 @@ def states_held(optimizer: Any) -> Iterator[None]:
             group["lr"] = 0.0
             for parameter in group["params"]:
                 parameter.grad = torch.zeros_like(parameter)
-        inner.step()
+        _step(trainer, inner)
         inner.zero_grad(set_to_none=True)
         yield
     finally:
@@ -140,12 +145,23 @@ def states_held(optimizer: Any) -> Iterator[None]:
         inner.state.clear()
 
 
+def _step(trainer: RunTrainer, optimizer: Any) -> None:
+    try:
+        optimizer.step()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory.is_out_of_memory(error):
+            raise
+        said = out_of_memory.said("preflight", trainer.memory)
+        raise out_of_memory.OutOfMemory(said, SMALLER_STATES(), option="training.optimizer") from error
+
+
 def try_longest_batch(trainer: RunTrainer) -> float:
     """One forward and backward pass on the longest batch that the data makes; returns its loss. Raises Refusal."""
     model = trainer.model
     batch = trainer.collate(longest_batch(trainer.examples, trainer.planned.micro_batch))
     targets = (batch["labels"][..., 1:] != -100).sum()
     trainer.current_gradient_accumulation_steps = 1
+    trainer.begin_window()
     try:
         loss = float(trainer.training_step(model, batch, targets))
         _check_loss(loss)
@@ -160,7 +176,7 @@ def try_longest_evaluation(trainer: RunTrainer) -> None:
     longest = next(in_batches(trainer.held_out, trainer.planned.micro_batch), None)
     if longest is not None:
         trainer.model.eval()
-        trainer.loss_of(longest)
+        trainer.total_loss(longest)
 
 
 def try_saving(trainer: RunTrainer) -> None:
@@ -225,17 +241,6 @@ def _check_gradients(model: Any) -> None:
     wrong = [name for name, one in model.named_parameters() if one.grad is not None and name not in trained]
     if wrong:
         raise Refusal(WRONG_GRADIENT(count=len(wrong), name=wrong[0]), OTHER_TARGETS(), option="method.targets")
-
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Python's, numpy's and torch's random states are put back afterwards."""
-    python, array = random.getstate(), numpy.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-    random.setstate(python)
-    numpy.random.set_state(array)
 
 
 def _other_tokens(ours: Sequence[int], theirs: Sequence[int]) -> Refusal:

@@ -40,26 +40,27 @@ BROKEN_CHECKPOINT = message("training.broken_checkpoint", "The checkpoint {path}
 REMOVE_IT = message("training.remove_it", "Remove that folder; the run then goes on from the one before.")
 
 
-def train(run: Run) -> str:
+def train(run: Run, *, seconds_to_answer: float = 0) -> str:
     """Carry out the run's plan in this thread; returns the end state: finished, failed or stopped.
 
-    Never raises for what goes wrong with the run: that is an alert, a state, and a traceback on stderr. Raises Refusal
-    when another process holds the run.
+    `seconds_to_answer` is how long the run waits when it has to ask something; 0 where nobody can answer. Never raises
+    for what goes wrong with the run: that is an alert, a state, and a traceback on stderr. Raises Refusal when another
+    process holds the run.
     """
-    return _carry_out(run, from_checkpoint=False)
+    return _carry_out(run, from_checkpoint=False, seconds_to_answer=seconds_to_answer)
 
 
-def resume(run: Run) -> str:
+def resume(run: Run, *, seconds_to_answer: float = 0) -> str:
     """The same from the run's last whole checkpoint, or from its start when there is none."""
-    return _carry_out(run, from_checkpoint=True)
+    return _carry_out(run, from_checkpoint=True, seconds_to_answer=seconds_to_answer)
 
 
-def _carry_out(run: Run, *, from_checkpoint: bool) -> str:
+def _carry_out(run: Run, *, from_checkpoint: bool, seconds_to_answer: float) -> str:
     with run.lock():
         journal = Journal(run)
         try:
             with CardWatch(journal):
-                return _to_the_end(journal, from_checkpoint=from_checkpoint)
+                return _to_the_end(journal, from_checkpoint, seconds_to_answer)
         except BaseException as error:
             cause = error.__cause__ if isinstance(error, Refusal) else error
             if cause is not None:
@@ -83,7 +84,7 @@ def _tell(journal: Journal, error: BaseException) -> None:
     elif out_of_memory.is_out_of_memory(error):
         memory = Plan.from_json(journal.run.plan_document()).memory
         said = out_of_memory.said(journal.now, memory)
-        journal.alert("error", said, out_of_memory.TAKE_LESS(), option="training.micro_batch")
+        journal.alert("error", said, out_of_memory.advice(journal.now), option="training.micro_batch")
     elif isinstance(error, OSError) and error.errno:
         journal.alert("error", DISK(reason=error.strerror), FREE_SPACE(run=journal.run.id))
     elif isinstance(error, ImportError):
@@ -92,7 +93,7 @@ def _tell(journal: Journal, error: BaseException) -> None:
         journal.alert("error", FAILED(kind=type(error).__name__, reason=str(error)), SEE_CONSOLE(path=console))
 
 
-def _to_the_end(journal: Journal, *, from_checkpoint: bool) -> str:
+def _to_the_end(journal: Journal, from_checkpoint: bool, seconds_to_answer: float) -> str:
     run = journal.run
     plan = Plan.from_json(run.plan_document())
     checkpoints.clear_leftovers(run.checkpoints)
@@ -104,7 +105,7 @@ def _to_the_end(journal: Journal, *, from_checkpoint: bool) -> str:
                 journal.state("loading", resumed_from=_step_of(start))
             else:
                 journal.state("loading")
-            return _Work(journal, commands, plan).carried_out(start)
+            return _Work(journal, commands, plan, seconds_to_answer).carried_out(start)
         except Stopped:
             journal.state("stopped")
             return "stopped"
@@ -123,8 +124,9 @@ class _Data:
 class _Work:
     """The stages of one run, each with what the one before made."""
 
-    def __init__(self, journal: Journal, commands: Commands, plan: Plan) -> None:
+    def __init__(self, journal: Journal, commands: Commands, plan: Plan, seconds_to_answer: float) -> None:
         self.journal, self.commands, self.plan = journal, commands, plan
+        self.seconds_to_answer = seconds_to_answer
         self.run, self.recipe = journal.run, plan.recipe
         self.on_cpu = on_cpu(plan)
         self.folder = model_folder(self.recipe)
@@ -148,7 +150,11 @@ class _Work:
             self.journal.state("preflight")
             self._check(encoder, data)
             trainer = self._trainer(encoder, data)
-            self._train(trainer, start)
+            try:
+                self._train(trainer, start)
+            except (out_of_memory.OutOfMemory, Stopped):
+                self._keep(trainer, encoder)
+                raise
             return self._end(trainer, encoder)
 
     def _load(self) -> None:
@@ -194,6 +200,14 @@ class _Work:
             commands=self.commands,
             identity=self._identity(data),
             memory=self.plan.memory,
+            room=out_of_memory.Room(
+                self.journal,
+                self.commands,
+                self.recipe,
+                self.plan.memory,
+                rows=planned.micro_batch,
+                seconds_to_answer=self.seconds_to_answer,
+            ),
         )
         trainer.add_callback(Course(trainer, before_step_1=lambda: self._samples(trainer, encoder)))
         return trainer
@@ -206,15 +220,29 @@ class _Work:
         else:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
 
-    def _end(self, trainer: Any, encoder: Encoder) -> str:
-        from finetty.backend.training.save import save_output
+    def _keep(self, trainer: Any, encoder: Encoder) -> None:
+        """What has been learned when a run ends within a step, unless its owner wants none of it."""
+        if trainer.state.global_step > 0 and self.commands.ending != "stop":
+            self.journal.state("saving")
+            trainer.keep()
+            self._save(trainer, encoder)
 
+    def _end(self, trainer: Any, encoder: Encoder) -> str:
         done = trainer.state.global_step >= trainer.planned.steps
         self.run.write_status(step=trainer.state.global_step)
         if self.commands.ending == "stop" and not done:
             self.journal.state("stopped")
             return "stopped"
         self.journal.state("saving")
+        self._save(trainer, encoder)
+        self._samples(trainer, encoder)
+        end = "finished" if done else "stopped"
+        self.journal.state(end)
+        return end
+
+    def _save(self, trainer: Any, encoder: Encoder) -> None:
+        from finetty.backend.training.save import save_output
+
         save_output(
             trainer.model,
             self.run.output,
@@ -224,10 +252,6 @@ class _Work:
             stored=self.stored,
             use_cache=self.use_cache,
         )
-        self._samples(trainer, encoder)
-        end = "finished" if done else "stopped"
-        self.journal.state(end)
-        return end
 
     def _samples(self, trainer: Any, encoder: Encoder) -> None:
         """The recipe's questions, answered as the model stands; a stop ends it."""

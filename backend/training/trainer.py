@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from finetty.backend.messages import Refusal, message
 from finetty.backend.planning import Memory, Schedule
 from finetty.backend.recipe import Recipe
-from finetty.backend.training import checkpoints, preflight, trained
+from finetty.backend.training import checkpoints, out_of_memory, preflight, trained
 from finetty.backend.training.batches import (
     Batch,
     Collator,
@@ -22,10 +24,13 @@ from finetty.backend.training.batches import (
     FlatCollator,
     RowSampler,
     in_batches,
+    in_parts,
     tokens_read,
 )
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
+from finetty.backend.training.out_of_memory import Room
+from finetty.backend.training.randomness import RandomStates, random_states_kept
 
 NO_CHECKPOINT = message("training.no_checkpoint", "The checkpoint at step {step} could not be written: {reason}.")
 STILL_TRAINING = message("training.still_training", "Training goes on; free some space, and ask for a checkpoint.")
@@ -54,14 +59,17 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         commands: Commands,
         identity: dict[str, Any],
         memory: Memory,
+        room: Room,
     ) -> None:
         self.recipe, self.planned, self.examples, self.held_out = recipe, planned, examples, held_out
         self.collate, self.journal, self.commands, self.identity = collate, journal, commands, identity
-        self.memory = memory
+        self.memory, self.room = memory, room
+        self.begin_window()
         self._elapsed_before = 0.0
         self._began = self._step_began = time.monotonic()
         self._paused_before_step = 0.0
         self._step_tokens: torch.Tensor | int = 0
+        self.current_gradient_accumulation_steps = 1
         super().__init__(model=model, args=args, data_collator=collate, train_dataset=examples)
         self.remove_callback(PrinterCallback)
 
@@ -84,7 +92,61 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self._step_began, self._paused_before_step = time.monotonic(), self.commands.seconds_paused
         batches, targets = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._step_tokens = sum(tokens_read(batch) for batch in batches)
+        self.begin_window()
         return batches, targets
+
+    # What it does when memory runs out
+
+    def begin_window(self) -> None:
+        """The micro-batches of another optimizer step begin, which may all have to be done again."""
+        self._window: list[Batch] = []
+        self._window_loss: torch.Tensor | float = 0.0
+        self._window_random = RandomStates.now()
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """One micro-batch forward and backward, in as many parts as memory asks for; returns its loss.
+
+        When memory runs out, gradients and random states go back to the window's beginning and all of it so far is
+        done again in smaller parts. The same rows stand behind the optimizer step. Raises OutOfMemory, Stopped.
+        """
+        self._window.append(inputs)
+        loss = self._tried(model, [inputs], num_items_in_batch)
+        while loss is None:
+            self._forget_window(model)
+            self.room.make("preflight" if self.journal.now == "preflight" else "running")
+            whole = self._tried(model, self._window, num_items_in_batch)
+            loss = None if whole is None else whole - self._window_loss
+        self._window_loss = self._window_loss + loss
+        return loss
+
+    def _tried(self, model: Any, batches: list[Batch], targets: Any) -> torch.Tensor | None:
+        """The sum of these micro-batches' losses, None when memory ran out."""
+        try:
+            losses = [self._in_parts(model, batch, targets) for batch in batches]
+            return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory.is_out_of_memory(error):
+                raise
+            traceback.print_exception(error)
+        return None
+
+    def _in_parts(self, model: Any, batch: Batch, targets: Any) -> torch.Tensor:
+        parts = in_parts(batch, self.room.rows)
+        # A model that takes no count of targets has its mean loss divided by the number of backward passes.
+        passes: int = self.current_gradient_accumulation_steps
+        self.current_gradient_accumulation_steps = passes * len(parts)
+        try:
+            loss: torch.Tensor = super().training_step(model, parts[0], targets)
+            for part in parts[1:]:
+                loss = loss + super().training_step(model, part, targets)
+        finally:
+            self.current_gradient_accumulation_steps = passes
+        return loss
+
+    def _forget_window(self, model: Any) -> None:
+        model.zero_grad(set_to_none=True)
+        self._window_random.put_back()
+        _give_memory_back()
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: walking all parameters for each micro-batch is time that nobody reads."""
@@ -130,13 +192,29 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             self.commands.hold_while_paused()
             if self.commands.ending:
                 return None
-            counted = sum(row.targets for row in rows)
-            total += self.loss_of(rows) * counted
-            targets += counted
+            total += self.total_loss(rows)
+            targets += sum(row.targets for row in rows)
         return total / targets
 
-    def loss_of(self, rows: list[Example]) -> float:
-        """The mean loss over the learned tokens of these rows, in one go."""
+    def total_loss(self, rows: list[Example]) -> float:
+        """The loss summed over the learned tokens of these rows, without gradients. Raises OutOfMemory, Stopped."""
+        while (total := self._tried_evaluation(rows)) is None:
+            _give_memory_back()
+            self.room.make("preflight" if self.journal.now == "preflight" else "evaluation")
+        return total
+
+    def _tried_evaluation(self, rows: list[Example]) -> float | None:
+        at_once = self.room.rows
+        parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+        try:
+            return sum(self._loss_of(part) * sum(row.targets for row in part) for part in parts)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory.is_out_of_memory(error):
+                raise
+            traceback.print_exception(error)
+        return None
+
+    def _loss_of(self, rows: list[Example]) -> float:
         inputs = self._prepare_inputs(self.collate(rows))
         with torch.no_grad(), self.compute_loss_context_manager():
             return float(self.compute_loss(self.model, inputs))
@@ -152,9 +230,10 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             if not path.exists():
                 checkpoints.write_folder(path, self.fill_checkpoint)
                 checkpoints.rotate(path.parent, self.recipe.output.keep)
-        except OSError as error:
-            self.journal.alert("error", NO_CHECKPOINT(step=step, reason=error.strerror or str(error)), STILL_TRAINING())
-            self.commands.checkpoint_failed(error.strerror or str(error))
+        except (OSError, MemoryError, RuntimeError) as error:
+            reason = _why_not_written(error)
+            self.journal.alert("error", NO_CHECKPOINT(step=step, reason=reason), STILL_TRAINING())
+            self.commands.checkpoint_failed(reason)
             return
         place = str(path.relative_to(self.journal.run.path))
         self.journal.log.append("checkpoint", step=step, path=place)
@@ -163,19 +242,29 @@ class RunTrainer(Trainer):  # type: ignore[misc]
 
     def fill_checkpoint(self, folder: Path) -> None:
         """Write into `folder` all that a run goes on from. Raises OSError."""
-        trained.keep(self.model, folder)
-        self._save_optimizer_and_scheduler(str(folder))
-        self._save_scaler(str(folder))
-        self._save_rng_state(str(folder))
+        with checkpoints.failures_as_os_errors():
+            trained.keep(self.model, folder)
+            self._save_optimizer_and_scheduler(str(folder))
+            self._save_scaler(str(folder))
+            self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / STATE))
-        checkpoints.write_about(folder, {**self.identity, "step": self.state.global_step, "elapsed": self.elapsed})
+        checkpoints.write_about(folder, {**self.identity, "step": self.state.global_step, **self._so_far()})
         self.journal.log.sync()
+
+    def _so_far(self) -> dict[str, Any]:
+        return {"elapsed": self.elapsed, "rows": self.room.rows}
+
+    def keep(self) -> None:
+        """Write a checkpoint now, outside of the Trainer's loop."""
+        self._save_checkpoint(self.model, None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """The trained parameters back into the model, bit for bit."""
         folder = Path(resume_from_checkpoint)
         trained.put_back(self.model, folder)
-        self._elapsed_before = float(checkpoints.read_about(folder)["elapsed"])
+        about = checkpoints.read_about(folder)
+        self._elapsed_before = float(about["elapsed"])
+        self.room.rows = int(about.get("rows", self.room.rows))
 
 
 class Course(TrainerCallback):  # type: ignore[misc]
@@ -191,7 +280,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         preflight.rehearse(trainer)
         self._stop_if_asked()
         if state.global_step == 0:
-            with preflight.random_states_kept():
+            with random_states_kept():
                 if len(trainer.held_out):
                     trainer.evaluate()
                 self._before_step_1()
@@ -218,3 +307,18 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self._commands.hold_while_paused()
         if self._commands.ending:
             raise Stopped
+
+
+def _give_memory_back() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _why_not_written(error: OSError | MemoryError | RuntimeError) -> str:
+    """Raises it again when neither disk nor memory is at fault."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if not out_of_memory.is_out_of_memory(error):
+        raise error
+    return "out of memory"
