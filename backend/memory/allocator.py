@@ -26,7 +26,7 @@ class _Block:
 
 
 class CachingAllocator:
-    """`reserved`: bytes of all segments; without pressure none is ever returned."""
+    """`reserved`: bytes of all segments; without pressure none is ever returned. Sizes are multiples of 512."""
 
     def __init__(self) -> None:
         self.reserved = 0
