@@ -36,6 +36,8 @@ EXIT_CODES = {"finished": 0, "stopped": 130}
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_TRIMS = 10.0
 SECONDS_FOR_A_LINE = 2.0
+SECONDS_TO_ANSWER = 1800.0
+"""How long a run that has a dashboard waits when it has to ask something."""
 
 
 def main() -> None:
@@ -47,9 +49,6 @@ def main() -> None:
     except Refusal as refusal:
         print(said(refusal), file=sys.stderr)
         sys.exit(EXIT_REFUSED)
-
-SECONDS_TO_ANSWER = 1800.0
-"""How long a run that has a dashboard waits when it has to ask something."""
 
 
 class TrainingProcess:

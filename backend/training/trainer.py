@@ -28,6 +28,7 @@ from finetty.backend.training.batches import (
     tokens_read,
 )
 from finetty.backend.training.commands import Commands, Stopped
+from finetty.backend.training.guards import Guards
 from finetty.backend.training.journal import Journal
 from finetty.backend.training.out_of_memory import Room
 from finetty.backend.training.randomness import RandomStates, random_states_kept
@@ -35,6 +36,7 @@ from finetty.backend.training.randomness import RandomStates, random_states_kept
 NO_CHECKPOINT = message("training.no_checkpoint", "The checkpoint at step {step} could not be written: {reason}.")
 STILL_TRAINING = message("training.still_training", "Training goes on; free some space, and ask for a checkpoint.")
 LOST = message("training.loss_lost", "The loss is {loss} at step {step}: training has come apart.")
+GRADIENT_LOST = message("training.gradient_lost", "The gradient is no number at step {step}: training has come apart.")
 LOWER_RATE = message(
     "training.lower_rate", "Halve training.learning_rate, or resume from the last checkpoint with another precision."
 )
@@ -63,7 +65,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         self.recipe, self.planned, self.examples, self.held_out = recipe, planned, examples, held_out
         self.collate, self.journal, self.commands, self.identity = collate, journal, commands, identity
-        self.memory, self.room = memory, room
+        self.memory, self.room, self.guards = memory, room, Guards(journal)
         self.begin_window()
         self._elapsed_before = 0.0
         self._began = self._step_began = time.monotonic()
@@ -148,6 +150,27 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self._window_random.put_back()
         _give_memory_back()
 
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The gradient's length, seen before the step is taken. Raises Refusal when it is no number.
+
+        The weights are still those of the step before, so they are saved first. Under fp16 a gradient that overflows
+        is skipped by the loss scaling, which then asks for less; only a loss that is no number is the end.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)
+        seen = self._window_loss if self.args.fp16 else norm
+        if not math.isfinite(float(seen)):
+            self._end_lost(model, float(self._window_loss), float(norm))
+        return norm
+
+    def _end_lost(self, model: Any, loss: float, norm: float) -> None:
+        step = self.state.global_step
+        self._forget_window(model)
+        if step:
+            self.keep()
+        self.journal.log.append("step", step=step + 1, loss=loss, grad_norm=norm)
+        said = GRADIENT_LOST(step=step + 1) if math.isfinite(loss) else LOST(loss=str(loss), step=step + 1)
+        raise Refusal(said, LOWER_RATE(), option="training.learning_rate")
+
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: walking all parameters for each micro-batch is time that nobody reads."""
         return 0
@@ -173,6 +196,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         )
         if not math.isfinite(loss):
             raise Refusal(LOST(loss=str(loss), step=step), LOWER_RATE(), option="training.learning_rate")
+        self.guards.step(step, loss)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The held-out loss, as an event; none when the run is stopped meanwhile."""
@@ -182,6 +206,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             self.control.should_training_stop = True
             return {}
         self.journal.log.append("eval", step=self.state.global_step, loss=loss)
+        self.guards.evaluated(self.state.global_step, loss)
         return {"eval_loss": loss}
 
     def held_out_loss(self) -> float | None:
@@ -252,7 +277,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self.journal.log.sync()
 
     def _so_far(self) -> dict[str, Any]:
-        return {"elapsed": self.elapsed, "rows": self.room.rows}
+        return {"elapsed": self.elapsed, "rows": self.room.rows, "held_out": self.guards.held_out}
 
     def keep(self) -> None:
         """Write a checkpoint now, outside of the Trainer's loop."""
@@ -265,6 +290,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         about = checkpoints.read_about(folder)
         self._elapsed_before = float(about["elapsed"])
         self.room.rows = int(about.get("rows", self.room.rows))
+        self.guards.held_out = [(int(step), float(loss)) for step, loss in about.get("held_out", [])]
 
 
 class Course(TrainerCallback):  # type: ignore[misc]
