@@ -88,6 +88,13 @@ class Dimensions:
             raise Unknown(key)
         return found
 
+    def numbered(self, key: str) -> list[Any] | None:
+        """A list of layers' numbers; None where the file has none."""
+        found = self.written(key)
+        if found is not None and not isinstance(found, list):
+            raise Unknown(key)
+        return found
+
     def of_layer(self, key: str, layer: int) -> int | None:
         """What `per_layer_config` says of one layer; None where it does not."""
         layers = self.written("per_layer_config")

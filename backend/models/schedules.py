@@ -41,8 +41,8 @@ def attends_by_index(d: Dimensions, layer: int) -> bool:
     """LFM2: listed by kind, or by number."""
     if d.written("layer_types") is not None:
         return attends(d, layer)
-    numbers = d.written("full_attn_idxs")
-    if not isinstance(numbers, list):
+    numbers = d.numbered("full_attn_idxs")
+    if numbers is None:
         raise Unknown("full_attn_idxs")
     return layer in numbers
 
@@ -69,7 +69,7 @@ def shares_keys(d: Dimensions, layer: int) -> bool:
 
 def sparse_step(d: Dimensions, layer: int) -> bool:
     """Qwen's mixtures: all layers but the listed ones, or every few."""
-    dense = d.written("mlp_only_layers") or []
+    dense = d.numbered("mlp_only_layers") or []
     return d["num_experts"] > 0 and layer not in dense and (layer + 1) % (d.get("decoder_sparse_step") or 1) == 0
 
 
@@ -98,16 +98,16 @@ def between(d: Dimensions, layer: int) -> bool:
 
 def every_step(d: Dimensions, layer: int) -> bool:
     """Llama 4: listed by number, or every `interleave_moe_layer_step`."""
-    numbers = d.written("moe_layers")
-    if isinstance(numbers, list):
+    numbers = d.numbered("moe_layers")
+    if numbers is not None:
         return layer in numbers
     return (layer + 1) % d["interleave_moe_layer_step"] == 0
 
 
 def crosses(d: Dimensions, layer: int) -> bool:
     """Llama 3.2 Vision's layers that attend to the picture."""
-    numbers = d.written("cross_attention_layers")
-    if not isinstance(numbers, list):
+    numbers = d.numbered("cross_attention_layers")
+    if numbers is None:
         raise Unknown("cross_attention_layers")
     return layer in numbers
 

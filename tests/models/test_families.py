@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -575,6 +576,37 @@ def test_what_cannot_be_gets_no_number_and_no_traceback(hostile: dict[str, Any])
     values = {"model_type": "qwen3_5_text", **SMALL, **DELTA, **hostile}
     weights = weights_of(values)
     assert weights is None or hostile.get("layer_types") in ([["full_attention"]] * 6, [None] * 6)
+
+
+LISTS = ("layer_types", "mlp_layer_types", "layers_block_type", "hybrid_override_pattern", "indexer_types")
+NUMBERED = ("mlp_only_layers", "moe_layers", "full_attn_idxs", "cross_attention_layers", "per_layer_config")
+JUNK = (
+    0,
+    -1,
+    1.5,
+    10**30,
+    True,
+    "x",
+    "M-*E",
+    [],
+    {},
+    ["x"] * 6,
+    [None] * 6,
+    [[]] * 6,
+    {"a": 1},
+    {"0": {"head_dim": "x"}},
+)
+
+
+@pytest.mark.parametrize(("model_type", "more"), CASES, ids=[name for name, _ in CASES])
+def test_junk_gets_a_refusal_or_no_number_and_never_a_traceback(model_type: str, more: dict[str, Any]) -> None:
+    values = {"model_type": model_type, **small(more)}
+    for key, junk in itertools.product({*more, *LISTS, *NUMBERED}, JUNK):
+        try:
+            weights = weights_of({**values, key: junk})
+        except Refusal:
+            continue
+        assert weights is None or total(weights) > 0, (key, junk)
 
 
 @pytest.mark.parametrize("value", [-1, 10**13, "64", 6.5, True, [64, -1], [64, "x"]])
