@@ -119,15 +119,14 @@ class Layer:
         return out, held
 
     def _projected(self, normed: Value) -> tuple[Value, Value, Value]:
-        tape, shape = self.tape, self.shape
+        shape = self.shape
         if shape.fused_attention is None:
             return self._linear(normed, QUERY), self._linear(normed, KEY), self._linear(normed, VALUE)
         whole = self._linear(normed, shape.fused_attention)
-        counts = [self.tokens * one for one in (shape.queries, shape.keys, shape.keys)]
-        parts = [Value(whole.storage, count, whole.each, learns=whole.learns) for count in counts]
-        whole.storage.holders += 2
-        del tape
-        return parts[0], parts[1], parts[2]
+        query, key, value = self.tape.split(
+            whole, [self.tokens * one for one in (shape.queries, shape.keys, shape.keys)]
+        )
+        return query, key, value
 
     def _turn(self, entering: Value) -> Value:
         """Rotary positions: two products and their sum, in the wider of the value's and the residual's format."""
@@ -205,9 +204,8 @@ class Layer:
             product = self._gated(gate, self._linear(normed, names[1]), wide)
         elif names[0].startswith("gate"):
             both = self._linear(normed, names[0])
-            halves = [Value(both.storage, wide, both.each, learns=both.learns) for _ in range(2)]
-            both.storage.holders += 1
-            product = self._gated(halves[0], halves[1], wide)
+            gate, up = tape.split(both, [wide, wide])
+            product = self._gated(gate, up, wide)
         else:
             up = self._linear(normed, names[0])
             product = tape.apply(up.count, up.each, up, saves=(up,))

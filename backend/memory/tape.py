@@ -51,6 +51,8 @@ class Operation:
     within: Sequence[int] = ()
     keeps: Sequence[int] = ()
     manner: Literal["makes", "passes", "replaces"] = "makes"
+    others: Sequence[Value] = ()
+    """Outputs beside the first."""
 
 
 class Tape:
@@ -152,6 +154,14 @@ class Tape:
         """A sum, in the wider format."""
         return self.apply(inputs[0].count, max(one.each for one in inputs), *inputs, manner="passes")
 
+    def split(self, whole: Value, counts: Sequence[int]) -> list[Value]:
+        """Views of parts of a value, which takes their name's place; their gradients are put together again."""
+        parts = [Value(whole.storage, count, whole.each, learns=whole.learns) for count in counts]
+        whole.storage.holders += len(parts) - 1
+        if self.saving and whole.learns:
+            self._graph.append(Operation(parts[0], [whole], [], others=parts[1:]))
+        return parts
+
     def mark(self) -> int:
         """A place in the graph, for `backward` to stop at."""
         return len(self._graph)
@@ -166,6 +176,10 @@ class Tape:
                 self._one_back(operation, arrived)
                 operation.output.gradient = None
                 self.give(arrived)
+            for one in operation.others:
+                if one.gradient is not None:
+                    self.give(one.gradient)
+                    one.gradient = None
             for storage in operation.saved:
                 self.give(storage)
 

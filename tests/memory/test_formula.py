@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetty.backend.memory import Device, Job, fits, predict
+from finetty.backend.memory import Device, Job, fits, predict, trained_parameters
 from finetty.backend.memory.formula import formula_of, values_of
 from finetty.backend.memory.shapes import around, layer_shape
 from finetty.backend.memory.step import Step, chunk_rows
@@ -93,6 +93,33 @@ def test_within_two_percent_of_real_models_traced(small: ModelFacts, job: dict[s
     peak, _ = formula.peak(values_of(wanted, small))
     stays = sum(live.components[name] for name in ("weights", "adapter", "optimizer"))
     assert (stays + peak) / MIB == pytest.approx(mib, rel=0.02)
+
+
+def test_fused_projections_take_about_as_much_as_separate_ones(tmp_path: Path, small: ModelFacts) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**SMALL, "model_type": "phi3"}))
+    fused = model_facts(str(tmp_path))
+    for checkpointing in (False, True):
+        job = Job(compute="bf16", micro_batch=8, length=2048, checkpointing=checkpointing, liger=True)
+        one, other = predict(job, fused, "cuda"), predict(job, small, "cuda")
+        assert one is not None and other is not None
+        assert one.allocated == pytest.approx(other.allocated, rel=0.25)
+
+
+def test_a_step_gives_back_all_but_the_gradients(small: ModelFacts) -> None:
+    job = Job(compute="bf16", accumulates=False, targets=EVERY_LAYER, checkpointing=True, micro_batch=2)
+    rows = chunk_rows(job.tokens, 32_000, 1024)
+    tape = Step(job, layer_shape(job, small), around(job, small), rows_of_chunk=rows).run()
+    left: dict[int, int] = {}
+    for number, size in tape.events:
+        if size:
+            left[number] = size
+        else:
+            del left[number]
+    inputs = sum(size for number, size in left.items() if tape.parts[number] != "gradients")
+    gradients = sum(size for number, size in left.items() if tape.parts[number] == "gradients")
+    trained = trained_parameters(job, small)
+    assert trained is not None and gradients == 4 * trained
+    assert inputs < MIB + 2 * job.micro_batch * job.length**2
 
 
 def test_what_fits_is_what_the_prediction_says(small: ModelFacts) -> None:
