@@ -249,6 +249,7 @@ LABELS: dict[str, str] = {
     "output.checkpoint_every": mark("Save every"),
     "output.samples": mark("Samples"),
     "output.keep": mark("Keep"),
+    "output.best": mark("Take the best"),
 }
 
 SECTIONS: dict[str, str] = {

@@ -228,7 +228,15 @@ class Output(Section):
     samples: list[Name] = option(
         [], "Questions that the model answers before its training and after it.", advanced=True
     )
-    keep: PositiveInt = option(2, "How many checkpoints are kept.", llamafactory="save_total_limit", advanced=True)
+    keep: PositiveInt = option(
+        2, "How many checkpoints are kept, besides the best one.", llamafactory="save_total_limit", advanced=True
+    )
+    best: bool = option(
+        False,
+        "Take the checkpoint with the lowest held-out loss as the result, not the last step.",
+        llamafactory="load_best_model_at_end",
+        advanced=True,
+    )
 
 
 class Recipe(Section):

@@ -93,10 +93,11 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(aside)
 
 
-def rotate(folder: Path, keep: int) -> None:
-    """Remove the oldest checkpoints but `keep`."""
+def rotate(folder: Path, keep: int, best: int | None = None) -> None:
+    """Remove the oldest checkpoints but `keep`, and never that of step `best`."""
     for path in whole_checkpoints(folder)[:-keep]:
-        remove_folder(path)
+        if best is None or path != checkpoint_path(folder, best):
+            remove_folder(path)
 
 
 def clear_leftovers(folder: Path) -> None:

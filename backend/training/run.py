@@ -234,6 +234,8 @@ class _Work:
             self.journal.state("stopped")
             return "stopped"
         self.journal.state("saving")
+        if self.recipe.output.best:
+            trainer.take_best()
         self._save(trainer, encoder)
         self._samples(trainer, encoder)
         end = "finished" if done else "stopped"

@@ -41,6 +41,10 @@ LOWER_RATE = message(
     "training.lower_rate", "Halve training.learning_rate, or resume from the last checkpoint with another precision."
 )
 
+TOOK_BEST = message(
+    "training.took_best", "The result is that of step {step}, which had the lowest held-out loss: {loss}."
+)
+
 STATE = "trainer_state.json"
 
 
@@ -254,7 +258,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         try:
             if not path.exists():
                 checkpoints.write_folder(path, self.fill_checkpoint)
-                checkpoints.rotate(path.parent, self.recipe.output.keep)
+                checkpoints.rotate(path.parent, self.recipe.output.keep, self.best_step())
         except (OSError, MemoryError, RuntimeError) as error:
             reason = _why_not_written(error)
             self.journal.alert("error", NO_CHECKPOINT(step=step, reason=reason), STILL_TRAINING())
@@ -264,6 +268,22 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         self.journal.log.append("checkpoint", step=step, path=place)
         self.journal.run.write_status(last_checkpoint=place)
         self.commands.checkpoint_written(place)
+
+    def best_step(self) -> int | None:
+        """The step with the lowest held-out loss of those that have a checkpoint; None before there is one."""
+        folder = self.journal.run.checkpoints
+        kept = [
+            (loss, step) for step, loss in self.guards.held_out if checkpoints.checkpoint_path(folder, step).is_dir()
+        ]
+        return min(kept)[1] if kept else None
+
+    def take_best(self) -> None:
+        """Put the weights with the lowest held-out loss back into the model, and say so. Raises OSError."""
+        best = self.best_step()
+        if best is None or best == self.state.global_step:
+            return
+        trained.put_back(self.model, checkpoints.checkpoint_path(self.journal.run.checkpoints, best))
+        self.journal.note(TOOK_BEST(step=best, loss=f"{dict(self.guards.held_out)[best]:.3f}"), step=best)
 
     def fill_checkpoint(self, folder: Path) -> None:
         """Write into `folder` all that a run goes on from. Raises OSError."""

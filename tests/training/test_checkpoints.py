@@ -72,6 +72,13 @@ def test_rotation_keeps_the_newest(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_rotation_never_removes_the_best(tmp_path: Path) -> None:
+    for step in (1, 2, 10, 20):
+        write_folder(checkpoint_path(tmp_path, step), fill_with(str(step)))
+    rotate(tmp_path, keep=1, best=2)
+    assert [path.name for path in whole_checkpoints(tmp_path)] == ["step-000002", "step-000020"]
+
+
 def test_no_checkpoint_before_the_first(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "nowhere") is None
