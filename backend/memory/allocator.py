@@ -28,12 +28,23 @@ class _Block:
 class CachingAllocator:
     """`reserved`: bytes of all segments; without pressure none is ever returned. Sizes are multiples of 512."""
 
-    def __init__(self) -> None:
-        self.reserved = 0
+    def __init__(self, reserved: int = 0, holes: Iterable[int] = ()) -> None:
+        """`holes`: sizes of free blocks of the large pool between blocks that are never given back."""
+        self.reserved = reserved
         self._taken: dict[int, _Block] = {}
         self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
         self._at: dict[int, _Block] = {}
         self._end = 0
+        for size in holes:
+            hole = _Block(self._end, size, small=False)
+            hole.free = True
+            self._end += size + 1
+            self._at[hole.address] = hole
+            insort(self._free[False], (size, hole.address))
+
+    def holes(self) -> tuple[int, ...]:
+        """Sizes of the large pool's free blocks."""
+        return tuple(size for size, _ in self._free[False])
 
     def replay(self, events: Iterable[tuple[int, int]]) -> None:
         for number, size in events:

@@ -3,7 +3,7 @@
 The peak is what stays for the whole run, and the most that comes and goes with it: the end of the forward pass, the
 loss, a layer computed again on the way back, the optimizer's update. It is a maximum, not a sum. What comes and goes is
 counted tensor by tensor, in the order in which PyTorch makes and frees them, and what the allocator reserves for that
-order by its own rules. Nothing is fitted. Left out: what bitsandbytes takes while it loads, Unsloth's savings, and
+order by its own rules. Nothing is fitted. Left out: Unsloth's savings, and
 vision towers' activations (text rows never reach them). Hence the stated error.
 """
 
@@ -22,7 +22,7 @@ from finetty.backend.recipe import Recipe
 
 STATED_ERROR = {"cuda": 0.18, "cpu": 0.20}
 """The share by which `process` may be off. On cards, nine in ten of 104 measured runs were nearer, `allocated` within
-2.1% and `reserved` within 8.5% (`python -m tests.benchmarks.memory`); on a processor the worst of five was that far."""
+2.1% and `reserved` within 8.4% (`python -m tests.benchmarks.memory`); on a processor the worst of five was that far."""
 EIGHT_BIT_STATES = 2 * (1 + 4 / 256)
 """Bytes a parameter: two states of one byte each, and a float for every 256 (Dettmers et al. 2022)."""
 STATES = {

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 
 from finetty.backend.memory.allocator import ROUNDED_TO, SMALL, SMALL_SEGMENT, CachingAllocator
 from finetty.backend.memory.job import Job
 from finetty.backend.models.facts import ModelFacts
 
+LOADED = 1 << 20
+"""More than the tensors of any model."""
 Events = list[tuple[int, int]]
 """(storage's number, its size) where it is taken, (number, 0) where it is given back."""
 
@@ -17,8 +21,8 @@ def reserved_on_card(job: Job, model: ModelFacts, events: Events, quantized_byte
 
     Blocks of the small pool are counted by their sum: they fill its segments well.
     """
-    allocator = CachingAllocator()
-    _load(allocator, job, model, quantized_bytes)
+    # Rank, rows and length change nothing in how the weights lie.
+    allocator = CachingAllocator(*_loaded(replace(job, rank=1, length=1, micro_batch=1), model, quantized_bytes))
     large, small = _large(events)
     if stays > SMALL and job.method != "lora":
         allocator.take(-1, _rounded(stays))
@@ -46,25 +50,44 @@ def _large(events: Events) -> tuple[Events, int]:
     return large, most
 
 
+@lru_cache(maxsize=64)
+def _loaded(job: Job, model: ModelFacts, quantized_bytes: float) -> tuple[int, tuple[int, ...]]:
+    """Bytes reserved with the weights loaded, and the holes between them."""
+    allocator = CachingAllocator()
+    _load(allocator, job, model, quantized_bytes)
+    return allocator.reserved, allocator.holes()
+
+
 def _load(allocator: CachingAllocator, job: Job, model: ModelFacts, quantized_bytes: float) -> None:
     """Weights one after the other; where transformers puts them on the card, out of one block that it made room for.
 
     prepare_model_for_kbit_training then replaces those that are not quantized by copies in fp32.
     """
     sizes = list(_weights(job, model, quantized_bytes))
-    before = [half if job.upcast and not packed else size for size, half, packed in sizes]
     if job.loads_on_card:
-        allocator.take(-2, _rounded(sum(before)))
-        if not job.upcast:
+        room = sum(size if packed or not job.upcast else half for size, half, packed in sizes)
+        allocator.take(-2, _rounded(room))
+        if job.quantization == "none":
             return
         allocator.give(-2)
-    for number, size in enumerate(before):
-        if size > SMALL:
-            allocator.take(-3 - number, _rounded(size))
-    for number, (size, _, packed) in enumerate(sizes if job.upcast else ()):
-        if not packed and before[number] > SMALL:
-            allocator.take(-3 - number - len(sizes), _rounded(size))
-            allocator.give(-3 - number)
+    _place(allocator, job, sizes)
+
+
+def _place(allocator: CachingAllocator, job: Job, sizes: list[tuple[int, int, bool]]) -> None:
+    """A quantized weight's 16 bits are there until it is packed; its scales are a tensor of their own."""
+    for number, (size, half, packed) in enumerate(sizes, 3):
+        kept = _rounded(half if job.upcast and not packed else size)
+        if packed and job.quantization != "gptq" and half > SMALL:
+            allocator.take(-1 - LOADED, _rounded(half))
+            if kept > SMALL:
+                allocator.take(-number, kept)
+            allocator.give(-1 - LOADED)
+        elif kept > SMALL:
+            allocator.take(-number, kept)
+    for number, (size, half, packed) in enumerate(sizes if job.upcast else (), 3):
+        if not packed and half > SMALL:
+            allocator.take(-number - LOADED - 1, _rounded(size))
+            allocator.give(-number)
 
 
 def _weights(job: Job, model: ModelFacts, quantized_bytes: float) -> Iterator[tuple[int, int, bool]]:
