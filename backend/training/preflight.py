@@ -185,6 +185,7 @@ def try_saving(trainer: RunTrainer) -> None:
     with in_passing(run.path / ".preflight.writing") as folder:
         trainer.fill_checkpoint(folder)
         size = sum(file.stat().st_size for file in folder.iterdir())
+    trainer.lookout.checkpoint_bytes = size
     _check_room(run.path, size * (trainer.recipe.output.keep + 1 + bool(len(trainer.held_out))))
 
 

@@ -21,6 +21,7 @@ from finetty.backend.training import checkpoints, out_of_memory, unsloth
 from finetty.backend.training.cards import CardWatch
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.journal import Journal
+from finetty.backend.training.lookout import Lookout
 from finetty.backend.training.place import model_folder, on_cpu, show_devices
 
 FAILED = message("training.failed", "The run failed: {kind}: {reason}")
@@ -127,6 +128,7 @@ class _Work:
     def __init__(self, journal: Journal, commands: Commands, plan: Plan, seconds_to_answer: float) -> None:
         self.journal, self.commands, self.plan = journal, commands, plan
         self.seconds_to_answer = seconds_to_answer
+        self.lookout = Lookout(journal)
         self.run, self.recipe = journal.run, plan.recipe
         self.on_cpu = on_cpu(plan)
         self.folder = model_folder(self.recipe)
@@ -151,7 +153,8 @@ class _Work:
             self._check(encoder, data)
             trainer = self._trainer(encoder, data)
             try:
-                self._train(trainer, start)
+                with self.lookout:
+                    self._train(trainer, start)
             except (out_of_memory.OutOfMemory, Stopped):
                 self._keep(trainer, encoder)
                 raise
@@ -200,6 +203,7 @@ class _Work:
             commands=self.commands,
             identity=self._identity(data),
             memory=self.plan.memory,
+            lookout=self.lookout,
             room=out_of_memory.Room(
                 self.journal,
                 self.commands,

@@ -30,6 +30,7 @@ from finetty.backend.training.batches import (
 from finetty.backend.training.commands import Commands, Stopped
 from finetty.backend.training.guards import Guards
 from finetty.backend.training.journal import Journal
+from finetty.backend.training.lookout import Lookout
 from finetty.backend.training.out_of_memory import Room
 from finetty.backend.training.randomness import RandomStates, random_states_kept
 
@@ -66,10 +67,11 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         identity: dict[str, Any],
         memory: Memory,
         room: Room,
+        lookout: Lookout,
     ) -> None:
         self.recipe, self.planned, self.examples, self.held_out = recipe, planned, examples, held_out
         self.collate, self.journal, self.commands, self.identity = collate, journal, commands, identity
-        self.memory, self.room, self.guards = memory, room, Guards(journal)
+        self.memory, self.room, self.guards, self.lookout = memory, room, Guards(journal), lookout
         self.begin_window()
         self._elapsed_before = 0.0
         self._began = self._step_began = time.monotonic()
@@ -201,6 +203,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
         if not math.isfinite(loss):
             raise Refusal(LOST(loss=str(loss), step=step), LOWER_RATE(), option="training.learning_rate")
         self.guards.step(step, loss)
+        self.lookout.step(seconds)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The held-out loss, as an event; none when the run is stopped meanwhile."""
@@ -222,6 +225,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             if self.commands.ending:
                 return None
             total += self.total_loss(rows)
+            self.lookout.alive()
             targets += sum(row.targets for row in rows)
         return total / targets
 
@@ -252,7 +256,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A resumable state, whole or not at all. A full disk is told, and training goes on."""
-        self.control.should_save = False
+        self.control.should_save = self.lookout.checkpoint_due = False
         step = self.state.global_step
         path = checkpoints.checkpoint_path(self.journal.run.checkpoints, step)
         try:
@@ -264,6 +268,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]
             self.journal.alert("error", NO_CHECKPOINT(step=step, reason=reason), STILL_TRAINING())
             self.commands.checkpoint_failed(reason)
             return
+        self.lookout.alive()
         place = str(path.relative_to(self.journal.run.path))
         self.journal.log.append("checkpoint", step=step, path=place)
         self.journal.run.write_status(last_checkpoint=place)
@@ -345,7 +350,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
         step, ending = state.global_step, self._commands.ending
         due = step % self._trainer.recipe.output.checkpoint_every == 0 or step >= self._trainer.planned.steps
         control.should_evaluate = due and not ending and len(self._trainer.held_out) > 0
-        control.should_save = ending == "stop-and-save" or (due and not ending) or self._commands.checkpoint_wanted
+        wanted = self._commands.checkpoint_wanted or self._trainer.lookout.checkpoint_due
+        control.should_save = ending == "stop-and-save" or (due and not ending) or wanted
         if ending:
             control.should_training_stop = True
 

@@ -12,6 +12,8 @@ from finetty.backend.runs import Run, history
 from finetty.backend.training import load, train
 from finetty.backend.training.guards import Guards
 from finetty.backend.training.journal import Journal
+from finetty.backend.training.lookout import Lookout
+from finetty.backend.training.trainer import RunTrainer
 
 from .conftest import MakeRun
 
@@ -78,3 +80,56 @@ def test_a_gradient_that_is_no_number_is_not_taken_and_the_weights_before_it_are
     saved = load_file(run.checkpoints / "step-000003" / "trained.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in saved.values())
     assert run.status().last_checkpoint == "checkpoints/step-000003"
+
+
+def test_a_run_that_takes_no_step_any_more_is_told_once(make_run: MakeRun) -> None:
+    run, now = make_run(), [0.0]
+    journal = Journal(run)
+    lookout = Lookout(journal, clock=lambda: now[0])
+    journal.state("running")
+    lookout.step(30)
+    now[0] += 590
+    lookout.look()
+    assert codes(run) == []
+    for _ in range(3):
+        now[0] += 20
+        lookout.look()
+    assert codes(run) == ["lookout.stalled"]
+    lookout.step(30)
+    now[0] += 700
+    lookout.look()
+    assert codes(run) == ["lookout.stalled"] * 2
+
+
+def test_a_pause_is_no_stall(make_run: MakeRun) -> None:
+    run, now = make_run(), [0.0]
+    journal = Journal(run)
+    lookout = Lookout(journal, clock=lambda: now[0])
+    journal.state("running")
+    lookout.step(1)
+    journal.state("paused")
+    now[0] += 10_000
+    lookout.look()
+    journal.state("running")
+    lookout.look()
+    assert codes(run) == []
+
+
+def test_a_disk_that_fills_up_is_told_and_a_checkpoint_written_first(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(**{"output.checkpoint_every": 100, "dataset.validation": 0, "training.max_steps": 10})
+    real = RunTrainer.log
+
+    def log(trainer: RunTrainer, *values: Any, **named: Any) -> None:
+        real(trainer, *values, **named)
+        if trainer.state.global_step == 3:
+            assert trainer.lookout.checkpoint_bytes > 10_000
+            monkeypatch.setattr(trainer.lookout, "_free", lambda folder: trainer.lookout.checkpoint_bytes)
+            trainer.lookout.look()
+            trainer.lookout.look()
+
+    monkeypatch.setattr(RunTrainer, "log", log)
+    assert train(run) == "finished"
+    assert codes(run) == ["lookout.disk_fills"]
+    assert [one["step"] for one in history(run.events_path, kinds=("checkpoint",))] == [4, 10]
