@@ -38,7 +38,8 @@ def disk(draft: Draft, trained: int | None) -> Disk:
     if draft.method != "lora" and draft.model is not None:
         stored = STORED_BYTES.get(draft.model.stored_dtype or "", 4)
         output = stored * (draft.model.parameters or trained)
-    needed = checkpoint * (keep + 1) + output + TOKENIZER_BYTES
+    best = 1 if draft.asked.dataset.validation != 0 else 0  # it is kept beside the newest
+    needed = checkpoint * (keep + best + 1) + output + TOKENIZER_BYTES
     if free is not None and needed > free:
         draft.find("error", "output.keep", DISK_FULL(needed=needed / GIB, free=free / GIB), DISK_FIX())
     return Disk(needed, free)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from finetty.backend.messages import Message, message
+from finetty.backend.models import ModelFacts
 from finetty.backend.planning.draft import Draft
 from finetty.backend.planning.steps import Schedule, steps_of
 
@@ -39,7 +40,7 @@ BATCH_HALVED = message(
 )
 BATCH_UNKNOWN = message("plan.batch.unknown", "the usual size, until the rows are read")
 BATCH_FITTED = message("plan.batch.fitted", "{batch}, in whole micro-batches of {micro_batch}")
-RATE = message("plan.rate", "{base} for {method}, × √({batch} / 16)")
+RATE = message("plan.rate", "{base} for {method} of a model of this size, × √({batch} / 16)")
 WARMUP = message("plan.warmup", "5% of {steps:,} steps")
 WARMUP_SHORT = message("plan.warmup_short", "too few steps to warm up")
 WARMUP_UNKNOWN = message("plan.warmup_unknown", "5% of the run")
@@ -48,7 +49,7 @@ TEN_TIMES_UNKNOWN = message("plan.checkpoints_unknown", "until the number of ste
 
 USUAL_CUTOFF = 2048
 ENOUGH_STEPS = 100
-LARGE_MODEL = 13_000_000_000
+SMALL_MODEL, LARGE_MODEL = 1_000_000_000, 13_000_000_000
 
 
 def training_rows(draft: Draft) -> int | None:
@@ -162,12 +163,24 @@ def _batch_for(draft: Draft, rows: int) -> tuple[int, Message]:
 
 
 def choose_learning_rate(draft: Draft) -> None:
-    large = draft.model is not None and (draft.model.parameters or 0) > LARGE_MODEL
-    base = (1e-4 if large else 2e-4) * (1 if draft.method == "lora" else 0.1)
+    rate = usual_rate(draft.model) * (1 if draft.method == "lora" else 0.1)
     batch = draft.value("training.batch")
-    rate = float(f"{base * math.sqrt(batch / 16):.2g}")
+    scaled = float(f"{rate * math.sqrt(batch / 16):.2g}")
     name = {"lora": "LoRA", "full": "full tuning", "freeze": "freeze"}[draft.method]
-    draft.choose("training.learning_rate", min(rate, 10.0), RATE(base=f"{base:.0e}", method=name, batch=batch))
+    draft.choose("training.learning_rate", min(scaled, 10.0), RATE(base=f"{rate:.0e}", method=name, batch=batch))
+
+
+def usual_rate(model: ModelFacts | None) -> float:
+    """LoRA's learning rate for 16 rows a step, by the model's size.
+
+    2e-4 and, above 13B, 1e-4: QLoRA paper, Unsloth's guide. Below 1B 1e-3, measured on the demo (SmolLM2-135M, 78 steps
+    of 4 rows): of ten unseen questions 0 are answered in the form at 1e-4, 6 at 2e-4, 10 at 5e-4 and 1e-3. Thinking
+    Machines' rule, 5e-4 × (2000 / hidden size)^0.78 for Llamas, gives 1.3e-3 there.
+    """
+    parameters = (model.parameters if model else None) or SMALL_MODEL
+    if parameters < SMALL_MODEL:
+        return 1e-3
+    return 1e-4 if parameters > LARGE_MODEL else 2e-4
 
 
 def schedule(draft: Draft) -> Schedule | None:

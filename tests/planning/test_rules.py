@@ -26,7 +26,7 @@ def test_numbers_follow_the_rows(planned: Planner, rows: int, batch: int, epochs
     training = plan.recipe.training
     assert (training.batch, training.epochs, plan.recipe.method.rank) == (batch, epochs, rank)
     assert plan.recipe.method.alpha == 2 * rank
-    assert training.learning_rate == pytest.approx(2e-4 * math.sqrt(batch / 16), rel=0.05)
+    assert training.learning_rate == pytest.approx(1e-3 * math.sqrt(batch / 16), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,11 @@ def test_full_tuning_learns_at_a_tenth(planned: Planner) -> None:
 
 
 def test_large_models_learn_slower(planned: Planner, large: ModelFacts) -> None:
+    small = planned().recipe.training
+    assert planned(model=large, on=machine(card(80))).recipe.training.learning_rate == pytest.approx(
+        (small.learning_rate or 0) / 5,  # type: ignore[operator]
+        rel=0.05,
+    )
     huge = replace(large, parameters=14_000_000_000)
     rate = planned(model=huge, on=machine(card(80))).recipe.training.learning_rate
     usual = planned(model=large, on=machine(card(80))).recipe.training.learning_rate
