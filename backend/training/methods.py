@@ -89,8 +89,13 @@ def linear_layers(model: Any) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if id(module) in inside and module is not head and _is_linear(module) and name.rpartition(".")[2] not in ROUTERS
+        if id(module) in inside and module is not head and _is_linear(module) and not _routes(name)
     ]
+
+
+def _routes(name: str) -> bool:
+    """Whether a layer is a router or part of one (hunyuan's `gate.wg`, gemma 4's `router.proj`)."""
+    return any(part in ROUTERS for part in name.split("."))
 
 
 def frozen_apart(model: Any, recipe: Recipe) -> list[Any]:

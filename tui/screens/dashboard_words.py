@@ -31,6 +31,7 @@ def command_words(name: str) -> str:
         "checkpoint": _("write a checkpoint"),
         "stop": _("stop, save nothing"),
         "stop-and-save": _("stop and save"),
+        "shrink": _("go on with a smaller micro-batch"),
     }[name]
 
 
@@ -42,6 +43,7 @@ def done_words(name: str) -> str:
         "checkpoint": _("The checkpoint is written."),
         "stop": _("Stopping; nothing is saved."),
         "stop-and-save": _("Stopping and saving."),
+        "shrink": _("Going on with a smaller micro-batch."),
     }[name]
 
 
