@@ -32,7 +32,7 @@ check: .venv/.developed
 	$(BIN)/lint-imports
 
 test: check .venv/.demo-model
-	$(BIN)/python -m pytest -m "not proof"
+	$(BIN)/python -m pytest -m "not proof" --numprocesses 2 --dist worksteal
 
 proof: .venv/.developed .venv/.demo-model
 	$(BIN)/python -m pytest -m proof
