@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from finetty.backend.messages import Message, Refusal, message
-from finetty.backend.recipe.schema import Recipe
+from finetty.backend.recipe.schema import DataFile, Recipe
 
 NO_SUCH_OPTION = message("recipe.no_such_option", "There is no option {name}.")
 NEAREST = message("recipe.nearest", "Did you mean {name}?")
@@ -82,10 +82,18 @@ class Option:
         """The value as the recipe keeps it. Raises Refusal, naming the option and what it takes."""
         try:
             return _adapter(self.name).validate_python(value)
-        except ValidationError:
-            raise Refusal(
-                WRONG_VALUE(name=self.name, value=_shown(value), expected=self.expected), option=self.name
-            ) from None
+        except ValidationError as error:
+            raise self._refusal(value, error) from None
+
+    def _refusal(self, value: Any, error: ValidationError) -> Refusal:
+        """Names the part at fault where the value is a list or a mapping: `dataset.train.0.weight`."""
+        problem = error.errors()[0]
+        place = [part for part in problem["loc"] if isinstance(part, int) or part in DataFile.model_fields]
+        if not place or not isinstance(value, list):
+            return Refusal(WRONG_VALUE(name=self.name, value=_shown(value), expected=self.expected), option=self.name)
+        name = ".".join(map(str, (self.name, *place)))
+        said = WRONG_VALUE(name=name, value=_shown(problem["input"]), expected=WORDS(words=problem["msg"]))
+        return Refusal(said, option=self.name)
 
     def parse(self, text: str) -> Any:
         """The value that a person typed, read as YAML unless it is a text. Raises Refusal."""

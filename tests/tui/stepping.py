@@ -19,7 +19,7 @@ from finetty.tui import launcher
 REFUSED = message("test.refused", "There is nothing to step on.")
 
 
-def train(run: Run) -> str:
+def train(run: Run, *, seconds_to_answer: float = 0) -> str:
     """Step until a command or the environment's number of steps ends it."""
     how = os.environ.get("STEPPING", "")
     if how == "refuse":
