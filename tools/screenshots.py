@@ -34,7 +34,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--run", type=Path, help="a finished run of the demo")
     given = arguments.parse_args().run
-    os.environ["TEXTUAL_ANIMATIONS"] = "none"
+    os.environ |= {"TEXTUAL_ANIMATIONS": "none", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     with tempfile.TemporaryDirectory() as state:
         os.environ["XDG_STATE_HOME"] = state
         run = Run.open(given) if given else demo_run(Path(state))
