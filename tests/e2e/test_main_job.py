@@ -80,8 +80,10 @@ def test_stop_and_save_from_the_dashboard(tiny_recipe: Path, tmp_path: Path) -> 
     with Terminal(["finetty", "train", str(tiny_recipe), "--set", "training.max_steps=100000"], env=env) as terminal:
         terminal.wait_for("running", seconds=180)
         terminal.press("s")
-        terminal.wait_for("y ")
-        terminal.press("y")
+        terminal.wait_for("Stop the run?")
+        while "Stop the run?" in terminal.screen():  # a yes counts once the keyboard has been quiet
+            terminal.press("y")
+            terminal.read(0.6)
         terminal.wait_for("stopped", seconds=60)
         terminal.press("q")
         assert terminal.exit_code() == 130
