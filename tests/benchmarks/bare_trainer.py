@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, Trainin
 
 from finetty.backend.conversation import load_encoder
 from finetty.backend.dataset import read_rows
+from finetty.backend.dataset.order import row_order
 from finetty.backend.models import locate
 from finetty.backend.planning.plan import Plan
 from finetty.backend.runs import Run
-from finetty.backend.training.batches import row_order
 
 
 class InOrder(Trainer):

@@ -2,7 +2,8 @@
 
 The cases are runs that other people measured and published. Each row's facts become the estimator's inputs; a row that
 cannot be expressed is listed with the reason. Nothing is known of a row but what its columns say, and no row, model or
-card is treated by its name. With `--fitcheck`, fitcheck-llm's figure stands beside ours.
+card is treated by its name. With `--exact` each is replayed too, and the same figures follow
+for that. With `--fitcheck`, fitcheck-llm's figure stands beside ours.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.folders import cache_root
 from finetty.backend.machine.named_cards import card_named
 from finetty.backend.memory import Job, MemoryPrediction, predict
 from finetty.backend.messages import Refusal
@@ -45,6 +46,10 @@ class Case:
     job: Job
     model: ModelFacts
     prediction: MemoryPrediction
+    flash: bool
+    """Whether the card has FlashAttention's kernels, which begin with capability 8.0."""
+    room: int | None
+    """All the card's bytes, where its name says them."""
     bound: bool
     """The row says only how long a batch may be, not how long it was: its prediction is the most it can take."""
 
@@ -63,8 +68,8 @@ class Case:
 # From a row's words to the estimator's inputs
 
 
-def job_of_row(row: Row) -> tuple[Job, bool]:
-    """Raises NotExpressible."""
+def job_of_row(row: Row, family: str) -> tuple[Job, bool]:
+    """`family`: the model's, by transformers' name. Raises NotExpressible."""
     said = " ".join(value for value in row.values() if value)
     _refuse(row, said)
     method = _method(row["method"])
@@ -75,7 +80,7 @@ def job_of_row(row: Row) -> tuple[Job, bool]:
     length, bound = _length(row["seq_len"])
     mixed = _autocast(said)
     trainer = bool(re.search(r"trainer|\btrl\b|llama-?factory|axolotl", said, re.IGNORECASE))
-    kernels = _kernels(row)
+    kernels, upcast = _kernels(row, said), _upcast(row["quantization"])
     trained = _format(row["trainable_dtype"]) or "fp32"
     fields: dict[str, Any] = {
         "method": method,
@@ -89,17 +94,20 @@ def job_of_row(row: Row) -> tuple[Job, bool]:
         "adapter": trained if method == "lora" else "fp32",
         "quantization": quantization,
         "double_quantization": "double_quant=true" in row["quantization"].lower(),
-        "upcast": _upcast(row["quantization"]),
+        "upcast": upcast,
+        "narrow_ends": upcast and mixed and compute == "bf16" and bool(re.search(r"\btrl\b", said, re.IGNORECASE)),
         "attention": _attention(row["attention_impl"]),
         "micro_batch": int(float(row["batch"])),
         "length": length,
         "accumulates": bool(re.search(r"(grad(ient)?_?accum\w*)[= ]*([2-9]|\d\d)", said, re.IGNORECASE)),
         "checkpointing": _checkpointing(row["grad_checkpointing"]),
         "optimizer": _optimizer(row["optimizer"]),
-        "shifts_logits": _older(said, "transformers", (4, 50)),
+        "shifts_logits": _older(said, (4, 50)),
+        "widens_logits": _older(said, (4, 46)),
+        "reentrant": _older(said, (5, 0)) and "non-reentrant" not in row["grad_checkpointing"],
         "keeps_outputs": not trainer,
         "library_trainer": trainer,
-        "repeats": None if "pad" in row["seq_len"] else "efficient" in row["attention_impl"].lower(),
+        "repeats": None if "pad" in row["seq_len"] else _repeats(row, said, family),
         "loads_on_card": quantization != "none" or trainer,
         **kernels,
     }
@@ -198,8 +206,8 @@ def _targets(words: str) -> Any:
     )
 
 
-def _kernels(row: Row) -> dict[str, Any]:
-    """The loss's kernel and what comes fused with it."""
+def _kernels(row: Row, said: str) -> dict[str, Any]:
+    """The loss's kernel, what comes fused with it, and what the framework that is named brings beside it."""
     words = row["fused_ce"].lower()
     found: dict[str, Any] = {}
     if "fused linear" in words or "liger" in words:
@@ -209,14 +217,36 @@ def _kernels(row: Row) -> dict[str, Any]:
         found["loss"] = "in_place"
     elif not words.startswith(("no", "-")) and words:
         raise NotExpressible(f"the loss {words!r}")
-    found["fused_norms"] = found.get("fused_norms", False) or "rmsnorm" in words
+    framework = re.search(r"framework=([\w-]+)", said)
+    foak = framework is not None and "foak" in framework[1]
+    found["fused_norms"] = found.get("fused_norms", False) or "rmsnorm" in words or foak
     found["fused_gate"] = found.get("fused_gate", False) or "swiglu" in words
+    found["fused_adapters"] = "rmsnorm/rope/lora" in words or (foak and "peft" in framework[1])
     return found
 
 
-def _older(said: str, library: str, than: tuple[int, int]) -> bool:
-    found = re.search(rf"{library} (\d+)\.(\d+)", said)
-    return found is not None and (int(found[1]), int(found[2])) < than
+REQUIREMENTS = {"requirements_liger.txt": (4, 45)}
+"""transformers' version by the file of requirements that a row names instead. fms-acceleration's Liger runs (its pull
+request 93) are of November 2024, when it pinned 4.45.2; its kernels ran on no later one until its pull request 123."""
+COPIES_HEADS = {"mistral", "mixtral", "phi3", "qwen2"}
+"""Families whose FlashAttention, before transformers 4.48 made it one for all, was given a copy of grouped keys and
+values for each query's head; Llama's was not."""
+
+
+def _older(said: str, than: tuple[int, int]) -> bool:
+    """Whether transformers was, where the row says which it was."""
+    found = re.search(r"transformers (\d+)\.(\d+)", said)
+    named = [version for name, version in REQUIREMENTS.items() if name in said]
+    version = (int(found[1]), int(found[2])) if found else named[0] if named else than
+    return version < than
+
+
+def _repeats(row: Row, said: str, family: str) -> bool:
+    """Whether grouped keys and values are copied for each query's head, in rows without padding."""
+    flash = _attention(row["attention_impl"]) == "fa2"
+    if flash:
+        return family in COPIES_HEADS and _older(said, (4, 48))
+    return "efficient" in row["attention_impl"].lower()
 
 
 def _number(said: str, pattern: str) -> float:
@@ -234,7 +264,7 @@ def facts_of(name: str, configs: Path | None) -> ModelFacts:
     try:
         if folder is not None and (folder / "config.json").is_file():
             return model_facts(str(folder))
-        found = _in_catalogue(name)
+        found = in_catalogue(name)
         if found is None:
             raise NotExpressible(f"the model {name} is neither in the catalogue nor among the configurations")
         with tempfile.TemporaryDirectory() as place:
@@ -244,7 +274,7 @@ def facts_of(name: str, configs: Path | None) -> ModelFacts:
         raise NotExpressible(f"the model {name}: {refusal}") from None
 
 
-def _in_catalogue(name: str) -> dict[str, Any] | None:
+def in_catalogue(name: str) -> dict[str, Any] | None:
     own = name.rsplit("/", 1)[-1]
     for form in (name, own, re.sub(r"-(GPTQ|AWQ|bnb-4bit|unsloth-bnb-4bit).*$", "", own)):
         entry = entry_named(form)
@@ -256,15 +286,17 @@ def _in_catalogue(name: str) -> dict[str, Any] | None:
 def case_of(row: Row, configs: Path | None) -> Case:
     """Raises NotExpressible."""
     model = facts_of(row["model"], configs)
-    job, bound = job_of_row(row)
+    job, bound = job_of_row(row, model.model_type)
     try:
         card = card_named(row["gpu"])
     except Refusal:
         card = None
-    prediction = predict(job, model, "cuda", card=row["gpu"], room=card.total if card else None)
+    room = card.total if card else None
+    prediction = predict(job, model, "cuda", card=row["gpu"], room=room)
     if prediction is None:
         raise NotExpressible(f"the shape of {row['model']} is not known")
-    return Case(row, job, model, prediction, bound)
+    flash = card is None or card.capability is None or card.capability >= (8, 0)
+    return Case(row, job, model, prediction, flash, room, bound)
 
 
 # fitcheck-llm, in an environment of its own
@@ -287,7 +319,7 @@ for line in sys.stdin:
 
 def fitcheck_process(cases: Sequence[Case]) -> list[float | None] | str:
     """Its total for each case in bytes, which is the whole process's; or why it could not be asked."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetty-benchmarks" / "fitcheck"
+    home = cache_root() / "finetty-benchmarks" / "fitcheck"
     python = home / "bin" / "python"
     try:
         if not python.exists():
@@ -340,7 +372,7 @@ def _for_fitcheck(case: Case) -> dict[str, Any]:
 # The report
 
 
-def report(rows: Iterable[Row], configs: Path | None, *, fitcheck: bool = False) -> list[Case]:
+def report(rows: Iterable[Row], configs: Path | None, *, fitcheck: bool = False, replayed: bool = False) -> list[Case]:
     cases, refused = judged(rows, configs)
     print(f"{'row':8} {'model':28} {'job':44} {'kind':10} {'predicted':>10} {'measured':>10} {'error':>8}  (MiB)")
     for case in cases:
@@ -348,16 +380,20 @@ def report(rows: Iterable[Row], configs: Path | None, *, fitcheck: bool = False)
     print()
     exact = [case for case in cases if not case.bound]
     for kind in KINDS:
-        _say_summary(kind, [error for case in exact if (error := case.error(kind)) is not None])
+        say_summary(kind, [error for case in exact if (error := case.error(kind)) is not None])
     bounds = [case for case in cases if case.bound]
     for kind in KINDS:
-        _say_summary(
+        say_summary(
             f"{kind}, rows whose length is a bound",
             [error for case in bounds if (error := case.error(kind)) is not None],
         )
     print(f"\n{len(cases)} rows predicted, {len(bounds)} of them as a bound; {len(refused)} cannot be expressed:")
     for row, why in refused:
         print(f"  {row.get('id', '?'):8} {row.get('model', '?'):36} {why}")
+    if replayed:
+        from tests.benchmarks.exact import say_exact
+
+        say_exact(cases, configs)
     if fitcheck:
         _say_fitcheck(exact)
     else:
@@ -396,7 +432,7 @@ def _say_case(case: Case) -> None:
         head = " " * len(head)
 
 
-def _say_summary(name: str, errors: Sequence[float]) -> None:
+def say_summary(name: str, errors: Sequence[float]) -> None:
     if not errors:
         return
     sizes = sorted(abs(error) for error in errors)
@@ -425,8 +461,8 @@ def _say_fitcheck(cases: Sequence[Case]) -> None:
         if theirs is not None and (measured := case.measured("process")) and (ours := case.error("process")) is not None
     ]
     print(f"{FITCHECK} gives one figure, the process's; the same {len(pairs)} rows of {len(cases)}:")
-    _say_summary("  fitcheck, process", [theirs for theirs, _ in pairs])
-    _say_summary("  finetty, process", [ours for _, ours in pairs])
+    say_summary("  fitcheck, process", [theirs for theirs, _ in pairs])
+    say_summary("  finetty, process", [ours for _, ours in pairs])
 
 
 def main(arguments: Sequence[str] | None = None, read: Callable[[Path], list[Row]] | None = None) -> int:
@@ -434,9 +470,10 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[Path], list[Row
     parser.add_argument("--cases", type=Path, required=True, help="a CSV file of measured runs")
     parser.add_argument("--configs", type=Path, help="a folder of <org>__<name>/config.json")
     parser.add_argument("--fitcheck", action="store_true", help="ask fitcheck-llm too; it is installed from PyPI")
+    parser.add_argument("--exact", action="store_true", help="replay each case too; a few seconds each")
     asked = parser.parse_args(arguments)
     rows = (read or read_cases)(asked.cases)
-    report(rows, asked.configs, fitcheck=asked.fitcheck)
+    report(rows, asked.configs, fitcheck=asked.fitcheck, replayed=asked.exact)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard of a run that trains says over the wire: bytes a second once it has settled, and how soon a key.
+"""What the dashboard of a run that trains says over the wire: bytes a second once it has settled.
 
 The run is real, on one thread, its dashboard in the same process, on a terminal of 120 by 40.
 """
@@ -6,8 +6,6 @@ The run is real, on one thread, its dashboard in the same process, on a terminal
 from __future__ import annotations
 
 import json
-import random
-import statistics
 import sys
 import tempfile
 import time
@@ -24,28 +22,21 @@ from finetty.backend.runs import Run
 SETTLED = 160
 """Steps after which the chart is drawn at its slow pace."""
 SECONDS = 40.0
-KEYS = 200
-BYTES_GOAL, MEDIAN_GOAL, LATE_GOAL = 4096, 10.0, 25.0
-TAB, BACK_TAB = b"\t", b"\x1b[Z"
+BYTES_GOAL = 4096
+ENGLISH = {"FINETTY_LANG": "en", "COLORTERM": "truecolor"}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="finetty-wire-") as folder:
         run = new_run(Path(folder))
         command = [sys.executable, "-m", "finetty.tui.run", str(run.path)]
-        with program(command, ONE_THREAD | {"FINETTY_LANG": "en", "COLORTERM": "truecolor"}) as started:
+        with program(command, ONE_THREAD | ENGLISH) as started:
             started.seconds_until(b"tokens seen", 60)
             wait_for_steps(run, started, SETTLED)
             a_second, biggest = quiet(started)
             print(
                 f"settled, {steps_a_second(run):.1f} steps/s: {a_second:,.0f} bytes/s over {SECONDS:.0f} s, the busiest"
                 f" second {biggest:,} (goal under {BYTES_GOAL:,})"
-            )
-            times = panels(started)
-            late = sorted(times)[len(times) * 99 // 100 - 1]
-            print(
-                f"key to repaint, {len(times)} keys while training: median {statistics.median(times):.1f} ms,"
-                f" 99th percentile {late:.1f} ms (goals {MEDIAN_GOAL:.0f} and {LATE_GOAL:.0f})"
             )
 
 
@@ -88,25 +79,6 @@ def quiet(shown: Program) -> tuple[float, int]:
         shown.drain(min(0.1, SECONDS - passed))
         seconds[int(passed)] += len(shown.received) - before
     return sum(seconds) / SECONDS, max(seconds)
-
-
-def panels(shown: Program) -> list[float]:
-    """Milliseconds from a key that goes to another panel until that panel's tab is marked."""
-    press(shown, TAB, "▸ Samples")
-    turns = [(TAB, "▸ Alerts"), (BACK_TAB, "▸ Samples")] * (KEYS // 2)
-    return [press(shown, *turn) for turn in turns]
-
-
-def press(shown: Program, key: bytes, expected: str) -> float:
-    time.sleep(random.uniform(0.01, 0.06))
-    while shown.drain(0):
-        pass
-    seen, sent = len(shown.received), time.perf_counter()
-    shown.send(key)
-    while expected.encode() not in shown.received[seen:]:
-        if not shown.drain(5):
-            raise TimeoutError(f"{expected!r} did not come")
-    return (time.perf_counter() - sent) * 1000
 
 
 if __name__ == "__main__":

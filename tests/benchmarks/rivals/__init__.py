@@ -1,0 +1,1 @@
+"""The same job by finetty, by a bare transformers Trainer, by TRL's SFTTrainer and by LLaMA-Factory."""
