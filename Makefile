@@ -3,6 +3,9 @@ SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
+# Unsloth is tried by its tests alone, from a folder of its own: what it declares would bring torchvision and xformers.
+UNSLOTH := unsloth==2026.10.9 unsloth_zoo==2026.10.9
+
 .PHONY: install demo test proof check screenshots benchmarks catalogues
 
 install: .venv/.installed
@@ -15,6 +18,7 @@ install: .venv/.installed
 
 .venv/.developed: .venv/.installed
 	$(BIN)/python -m pip install --quiet --constraint .venv/constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/unsloth $(UNSLOTH)
 	@touch $@
 
 # The demo's model is fetched while installing, so that the tests need no network.

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 _templates: dict[str, str] = {}
@@ -36,7 +37,7 @@ class Message:
     @property
     def text(self) -> str:
         template = self.template
-        return template.format(**self.values) if template is not None else (self.written or self.id)
+        return fill(template, self.values) if template is not None else (self.written or self.id)
 
     def __format__(self, specification: str) -> str:
         return format(self.text, specification)
@@ -45,12 +46,41 @@ class Message:
         """Id and values; whoever writes them puts `text` beside them, for readers that know no ids."""
         return {"id": self.id, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
+    def told(self) -> dict[str, Any]:
+        """Id and values with the text beside them."""
+        return self.to_json() | {"text": self.text}
+
     @classmethod
     def from_json(cls, said: Mapping[str, Any], text: str) -> Message:
         return cls(said["id"], {name: _from_json(value) for name, value in said["values"].items()}, text)
 
     def __str__(self) -> str:
         return self.text
+
+
+class _Wording(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return size(value) if format_spec == "size" else str(format(value, format_spec))
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """The sentence with its values: `{needed:size}` is written as 15.4 GB, everything else as str.format does.
+
+    Raises KeyError, IndexError and ValueError as str.format does.
+    """
+    return _Wording().vformat(template, (), values)
+
+
+def size(count: int | None) -> str:
+    """Bytes in the unit that a person reads: 15.4 GB (1024-based, as cards are sold and measured)."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit in {"B", "KB"} or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TB"
 
 
 @dataclass(frozen=True)
@@ -132,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    return value.to_json() | {"text": value.text} if isinstance(value, Message) else value
+    return value.told() if isinstance(value, Message) else value
 
 
 def _from_json(value: Any) -> Any:

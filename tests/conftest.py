@@ -13,6 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from finetty.backend.settings import Settings, apply
+
+SET_UP = '{"set_up": true}'
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -29,15 +32,40 @@ COLOURS = ["blue", "red", "green", "black", "white", "grey", "brown", "pink"]
 THINGS = ["sea", "rose", "leaf", "night", "snow"]
 
 
+def pytest_configure() -> None:
+    """No test reaches the network, and torch computes in one thread: of two, one would wait in a loop for a core.
+
+    Libraries read this once, when a test's module imports them, which is before any fixture.
+    """
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ[name] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def offline() -> Iterator[None]:
-    """No test reaches the network, and no library tries to."""
+def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads the settings of whoever runs it."""
+    folder = tmp_path_factory.mktemp("config")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
-            patch.setenv(name, "1")
-        if "OMP_NUM_THREADS" not in os.environ:
-            patch.setenv("OMP_NUM_THREADS", "1")
-        yield
+        patch.setenv("XDG_CONFIG_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(config_folder: Path) -> Iterator[None]:
+    """A person who has seen the guided set-up and chosen nothing there: `finetty` opens its first screen.
+
+    What a command line decides for its process is forgotten with the test.
+    """
+    path = config_folder / "finetty" / "settings.json"
+    if not path.exists() or path.read_text() != SET_UP:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(SET_UP)
+    before = dict(os.environ)
+    yield
+    apply(Settings())
+    for name in {name for name in os.environ if name.startswith("FINETTY_")} - before.keys():
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

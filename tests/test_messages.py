@@ -1,6 +1,9 @@
 """A message keeps its id and values through a file, so that what one language wrote another can read."""
 
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,7 @@ from finetty.backend.messages import Finding, Message, Refusal, message
 
 FEW = message("test.few", "{count} rows are few.")
 TAKES = message("test.takes", "It takes {what}.")
+BIG = message("test.big", "It takes {needed:size}.")
 
 
 def test_a_finding_comes_back_from_its_json() -> None:
@@ -37,3 +41,21 @@ def test_a_refusal_is_one_line_with_place_and_mend() -> None:
 
     refusal = Refusal(FEW(count=1), TAKES(what="more"), path=Path("data.jsonl"), line=7)
     assert str(refusal) == "data.jsonl:7: 1 rows are few. It takes more."
+
+
+def test_bytes_are_written_as_a_person_reads_them_and_kept_as_a_number() -> None:
+    said = BIG(needed=605_168_896)
+    assert said.text == "It takes 577 MB."
+    assert said.to_json()["values"]["needed"] == 605_168_896
+
+
+def test_no_two_modules_call_a_message_the_same() -> None:
+    """Declaring fails where two are loaded together, which no single test may do."""
+    declared = [
+        name
+        for room in ("backend", "tui")
+        for path in (Path(__file__).parent.parent / room).rglob("*.py")
+        for name in re.findall(r'\bmessage\(\s*"([^"]+)"', path.read_text("utf-8"))
+    ]
+    assert len(declared) > 300
+    assert [name for name, times in Counter(declared).items() if times > 1] == []

@@ -21,12 +21,13 @@ from finetty.backend.demo import RECIPE
 from finetty.backend.recipe import load_recipe
 from finetty.backend.runs import Run, find_run
 from finetty.tui.app import FinettyApp
+from finetty.tui.dashboard_app import DashboardApp
 from finetty.tui.language import LANGUAGES, Language, set_language
-from finetty.tui.screens.dashboard import DashboardApp
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
 WIZARD = ("model", "data", "method", "template", "acceleration", "review")
+SET_UP = ("look", "machine", "place", "source", "demo")
 Shoot = Callable[[str], None]
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     given = arguments.parse_args().run
     os.environ |= {"TEXTUAL_ANIMATIONS": "none", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     with tempfile.TemporaryDirectory() as state:
-        os.environ["XDG_STATE_HOME"] = state
+        os.environ["XDG_STATE_HOME"] = os.environ["XDG_CONFIG_HOME"] = state
         run = Run.open(given) if given else demo_run(Path(state))
         os.environ["FINETTY_RUNS"] = str(run.path.parent)
         for language in LANGUAGES:
@@ -55,6 +56,7 @@ async def pictures(run: Run, language: Language, size: tuple[int, int]) -> None:
     set_language(language)
     suffix = f"{size[0]}x{size[1]}-{language.partition('_')[0]}"
     await drive(FinettyApp(), size, suffix, home)
+    await drive(FinettyApp(start="setup"), size, suffix, set_up)
     await drive(FinettyApp(draft=load_recipe(RECIPE), start="demo"), size, suffix, wizard)
     await drive(DashboardApp(run, owner=False), size, suffix, dashboard)
 
@@ -80,6 +82,14 @@ async def settled(pilot: Pilot[Any]) -> None:
 async def home(pilot: Pilot[Any], shoot: Shoot) -> None:
     await settled(pilot)
     shoot("home")
+
+
+async def set_up(pilot: Pilot[Any], shoot: Shoot) -> None:
+    await settled(pilot)
+    for step in SET_UP:
+        shoot(f"setup-{step}")
+        await pilot.press("ctrl+n")
+        await settled(pilot)
 
 
 async def wizard(pilot: Pilot[Any], shoot: Shoot) -> None:

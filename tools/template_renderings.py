@@ -122,6 +122,7 @@ PUBLISHERS: dict[str, Publisher] = {
     ),
     "qwen3_5_nothink": Publisher("Qwen/Qwen3.5-0.8B", "trl", "qwen3_5_nothink.jinja", EVERYTHING),
     "qwen3_6": Publisher("Qwen/Qwen3.6-35B-A3B", "trl", "qwen3_6.jinja", EVERYTHING + " image reasoning inline switch"),
+    "qwen3_8": Publisher("Qwen/Qwen3.8-27B", "trl", "qwen3_8.jinja", EVERYTHING + " image reasoning switch"),
     "qwen3_nothink": Publisher("Qwen/Qwen3-4B-Instruct-2507", "trl", "qwen3_instruct_2507.jinja", EVERYTHING),
     "qwen3_vl_nothink": Publisher("Qwen/Qwen3-VL-4B-Instruct", "trl", "qwen3_vl.jinja", EVERYTHING + " image"),
     "seed_oss": Publisher(

@@ -11,9 +11,10 @@ HEAD = """# Templates
 
 A model's own template is the default (`template: {{name: auto}}`); these {count} serve base models and
 whoever wants another.
-Every name that LLaMA-Factory 0.9.5 registers is among them. {verified} of them write, character by character, what the
-publisher's own Jinja writes; where the two differ, the publisher is right. Where no end is named, the tokenizer's own
-end token ends an answer. `finetty templates NAME` shows one on a short conversation, `--jinja` as Jinja.
+Every name that LLaMA-Factory registers (0.9.5, and its main branch at 007303c) is among them. {verified} of them
+write, character by character, what the publisher's own Jinja writes; where the two differ, the publisher is right.
+Where no end is named, the tokenizer's own end token ends an answer. `finetty templates NAME` shows one on a short
+conversation, `--jinja` as Jinja.
 
 | name | tools | thinks | media | ends with | source | compared with |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from textual.app import App
-from textual.binding import BindingType
 from textual.screen import Screen
 
 from finetty.tui import language
-from finetty.tui.actions import bindings
+from finetty.tui.base_app import BaseApp
 from finetty.tui.language import _
-from finetty.tui.styles.themes import MUTED, THEMES, suitable_theme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from textual.app import SystemCommand
+    from collections.abc import Mapping
 
     from finetty.backend.planning.plan import Plan
     from finetty.backend.recipe import Recipe
     from finetty.tui.draft import Draft
+    from finetty.tui.screens.setup import Ending
 
-Start = Literal["home", "new", "demo"]
+Start = Literal["home", "setup", "new", "demo"]
 
 
-class FinettyApp(App[Any]):
+class FinettyApp(BaseApp[Any]):
     """The first screen and the wizard. `run()` returns the run to become, or None when the person left."""
 
-    TITLE = "finetty"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere")
-    CSS_PATH = "styles/app.tcss"
-    ENABLE_COMMAND_PALETTE = True
-
-    def __init__(self, draft: Recipe | None = None, start: Start = "home", *, fault: str | None = None) -> None:
+    def __init__(
+        self,
+        draft: Recipe | None = None,
+        start: Start = "home",
+        *,
+        fault: str | None = None,
+        why: str = "",
+        unread: Mapping[str, str] | None = None,
+    ) -> None:
+        """`fault`: the option that the wizard opens at, `why`: what is wrong with it; `unread`: what a recipe's file
+        has where it could not be read."""
         super().__init__()
-        self.animation_level = "none"
+        self.why, self.unread = why, unread
         self.given, self.start, self.fault = draft, start, fault
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = suitable_theme(os.environ)
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return {"muted": MUTED}
 
     def get_default_screen(self) -> Screen[None]:
         from finetty.tui.screens.home import Home
@@ -52,17 +45,51 @@ class FinettyApp(App[Any]):
         return Home()
 
     async def on_mount(self) -> None:
-        if self.start == "new":
-            await self.open_wizard(self.given, fault=self.fault)
+        if self.start == "setup":
+            await self.open_set_up()
+        elif self.start == "new":
+            await self.open_wizard(self.given, fault=self.fault, why=self.why, unread=self.unread)
         elif self.start == "demo":
             await self.open_wizard(self.given, name="demo", fault=self.fault)
 
-    async def open_wizard(self, recipe: Recipe | None = None, *, name: str = "draft", fault: str | None = None) -> None:
+    async def open_wizard(
+        self,
+        recipe: Recipe | None = None,
+        *,
+        name: str = "draft",
+        fault: str | None = None,
+        why: str = "",
+        unread: Mapping[str, str] | None = None,
+    ) -> None:
         """The wizard, with this recipe or with the answers of last time."""
         from finetty.tui.screens.wizard import Wizard
 
         at = "review" if recipe is not None and name != "demo" else "model"
-        await self.push_screen(Wizard(begun_draft(recipe, name), at=at, fault=fault))
+        draft = begun_draft(recipe, name, unread)
+        await self.push_screen(Wizard(draft, at=at, fault=fault, why=why, fetch_at_once=name == "demo"))
+
+    async def open_set_up(self) -> None:
+        """The guided set-up, and after it what it ended with."""
+        from finetty.tui.screens.setup import SetUp
+
+        await self.push_screen(SetUp(), self._after_set_up)
+
+    async def _after_set_up(self, ending: Ending | None) -> None:
+        from finetty.tui.screens.home import Home
+
+        for home in self.screen_stack:
+            if isinstance(home, Home):
+                home.look_at_the_machine()
+        if ending == "demo":
+            await self.open_demo()
+        elif ending == "new":
+            await self.open_wizard()
+
+    async def open_demo(self) -> None:
+        from finetty.backend.demo import RECIPE
+        from finetty.backend.recipe import load_recipe
+
+        await self.open_wizard(load_recipe(RECIPE), name="demo")
 
     def start_run(self, recipe: Recipe, plan: Plan) -> None:
         """Make the run's folder and end the app with it. Raises Refusal where it cannot be made."""
@@ -79,70 +106,21 @@ class FinettyApp(App[Any]):
             hand_over(started, plain=False, resume=False)
 
     async def action_language(self) -> None:
-        """Every screen again, in the next language."""
-        language.set_language(language.other_language())
-        for screen in self.screen_stack:
-            relabel = getattr(screen, "relabel", None)
-            if relabel is not None:
-                await relabel()
+        self.keep(language=language.other_language())
+        await super().action_language()
 
-    def action_help(self) -> None:
-        from finetty.tui.screens.dialogs import Help
-
-        explain = getattr(self.screen, "help_on_focus", None)
-        if not isinstance(self.screen, Help):
-            self.push_screen(Help(self.screen, explain() if explain is not None else ("", [])))
-
-    def action_leave(self) -> None:
+    def leave_screen(self, screen: Screen[Any]) -> None:
         from finetty.tui.screens.dialogs import Question
 
-        if isinstance(self.screen, Question):
-            return
-        question = Question(_("Leave finetty?"), _("Your answers are kept for next time."), _("Leave"))
+        question = Question(lambda: (_("Leave finetty?"), _("Your answers are kept for next time."), _("Leave")))
         self.push_screen(question, lambda leave: self.exit() if leave else None)
 
-    def action_command_palette(self) -> None:
-        from textual.command import CommandPalette
 
-        if not CommandPalette.is_open(self):
-            self.push_screen(CommandPalette(placeholder=_("Search for an action …"), id="--command-palette"))
-
-    async def action_quit(self) -> None:
-        self.action_leave()
-
-    def action_help_quit(self) -> None:
-        self.action_leave()
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: every action that the screen or the app can do now, and the themes."""
-        from textual.app import SystemCommand
-
-        from finetty.tui.actions import ACTIONS
-
-        for action in ACTIONS:
-            target = next((one for one in (screen, self) if hasattr(one, f"action_{action.name}")), None)
-            if target is not None and action.name != "command_palette":
-                yield SystemCommand(_(action.label), _(action.help), getattr(target, f"action_{action.name}"))
-        yield SystemCommand(_("Theme"), _("Change the colours of the screen."), self.action_change_theme)
-
-
-def begun_draft(recipe: Recipe | None, name: str) -> Draft:
-    """The draft to work on. A given recipe takes the place of kept answers, which stay beside as `<name>.before`."""
+def begun_draft(recipe: Recipe | None, name: str, unread: Mapping[str, str] | None = None) -> Draft:
+    """The draft to work on. A given recipe takes the place of kept answers, which can be had back."""
     from finetty.tui.draft import Draft, draft_path
 
-    path = draft_path(name)
-    kept = Draft.kept(path)
-    if recipe is None:
-        return kept
-    if not kept.empty and kept.recipe != recipe:
-        _keep_beside(path)
-    begun = Draft(recipe, path)
-    begun.save()
-    return begun
-
-
-def _keep_beside(path: Path) -> None:
-    try:
-        path.replace(path.with_suffix(".before.yaml"))
-    except OSError:
-        return
+    draft = Draft.kept(draft_path(name))
+    if recipe is not None:
+        draft.replace(recipe, unread)
+    return draft

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from finetty.backend.messages import Refusal
-from finetty.tui.errors import EXIT_REFUSED, stop, with_errors_said
+from finetty.tui import recipe_commands, run_commands  # noqa: F401 - they register their commands
+from finetty.tui.command import (
+    Ascii,
+    AsJson,
+    Debug,
+    HourlyPrice,
+    Language,
+    Plain,
+    RecipePath,
+    RunName,
+    RunsDir,
+    Settings,
+    app,
+    command,
+    common_options,
+    find,
+    print_json,
+    say,
+)
+from finetty.tui.errors import EXIT_REFUSED, said, stop, with_errors_said
 from finetty.tui.language import _, mark, set_language, translate
-from finetty.tui.launcher import on_terminal, open_app
+from finetty.tui.launcher import on_terminal, open_app, open_home
 from finetty.tui.text import visible
 
 if TYPE_CHECKING:
@@ -27,80 +41,7 @@ if TYPE_CHECKING:
     from finetty.backend.planning.plan import Plan
     from finetty.backend.recipe import Recipe
     from finetty.backend.runs import Run
-
-app = typer.Typer(
-    name="finetty",
-    help=mark("Fine-tune a language model from the terminal."),
-    add_completion=False,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=mark("A recipe's YAML file."))]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help=mark("A run's id, the beginning of one, or `latest`."))]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help=mark("Change an option of the recipe."))
-]
-AsJson = Annotated[bool, typer.Option("--json", help=mark("Print one JSON document."))]
-RunsDir = Annotated[Path | None, typer.Option("--runs-dir", metavar="FOLDER", help=mark("Where runs are kept."))]
-Language = Annotated[
-    str | None, typer.Option("--lang", metavar="en|zh_CN", help=mark("The language of what is shown."))
-]
-Plain = Annotated[bool, typer.Option("--plain", help=mark("Print plain lines, without a screen."))]
-Ascii = Annotated[bool, typer.Option("--ascii", help=mark("Draw with ASCII characters only."))]
-Debug = Annotated[bool, typer.Option("--debug", help=mark("Show the traceback of an error."))]
-
-
-def common_options(
-    lang: Language = None,
-    runs_dir: RunsDir = None,
-    ascii_only: Ascii = False,
-) -> None:
-    """What every command takes, before or after its name."""
-    if lang:
-        set_language(lang)
-    if runs_dir:
-        os.environ["FINETTY_RUNS"] = str(runs_dir)
-    if ascii_only:
-        os.environ["FINETTY_ASCII"] = "1"
-
-
-def command(name: str, summary: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command of finetty, with the common options and --debug beside its own.
-
-    Errors become one sentence and exit code 2, or 1 where finetty itself is at fault.
-    """
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        own, shared = inspect.signature(function, eval_str=True), inspect.signature(common_options, eval_str=True)
-
-        @wraps(function)
-        def guarded(*, debug: bool = False, **values: Any) -> None:
-            def run() -> None:
-                common_options(**{key: values.pop(key) for key in shared.parameters})
-                function(**values)
-
-            with_errors_said(run, debug=debug)
-
-        debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
-        everything = [*own.parameters.values(), *shared.parameters.values(), debug]
-        keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in everything]
-        guarded.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
-        guarded.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
-        app.command(name, help=summary)(guarded)
-        return function
-
-    return register
-
-
-def say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(visible(line))
-
-
-def print_json(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=2))
+    from finetty.backend.runs.price import Price
 
 
 @app.callback(invoke_without_command=True)
@@ -114,7 +55,7 @@ def home(
     """Without a command: the app."""
     with_errors_said(lambda: common_options(lang, runs_dir, ascii_only), debug=debug)
     if context.invoked_subcommand is None:
-        with_errors_said(lambda: open_app("home", None), debug=debug)
+        with_errors_said(open_home, debug=debug)
 
 
 @command("new", mark("Open the wizard."))
@@ -122,9 +63,23 @@ def new(
     recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help=mark("A recipe to begin with."))] = None,
     fault: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    from finetty.backend.recipe import load_recipe
+    from finetty.backend.recipe.files import salvage_recipe
+    from finetty.tui.ending import failure_words
 
-    open_app("new", load_recipe(recipe) if recipe else None, fault=fault)
+    if recipe is None:
+        open_app("new", fault=fault)
+        return
+    read = salvage_recipe(recipe)
+    first = next(iter(read.refusals), None)
+    why = said(first) if first else failure_words(recipe.parent)
+    open_app("new", read.recipe, fault=fault or (first.option if first else None), why=why, unread=read.unread)
+
+
+@command(
+    "setup", mark("Set finetty up: language, colours, what is missing, where things live, where models come from.")
+)
+def setup() -> None:
+    open_app("setup")
 
 
 @command("demo", mark("Tune a small model on a dataset that ships with finetty."))
@@ -150,8 +105,16 @@ def plan(
     gpu: Annotated[
         str | None, typer.Option("--gpu", metavar="NAME|SIZE", help=mark("Plan for a card that is not here."))
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help=mark("Compute the memory by replaying the training step; some seconds more.")),
+    ] = False,
 ) -> None:
-    _facts, planned = plan_of(recipe, settings, gpu=gpu)
+    facts, planned = plan_of(recipe, settings, gpu=gpu)
+    if exact:
+        from finetty.backend.replay.planned import exactly
+
+        planned = exactly(planned, facts.model, facts.machine, facts.data)
     if as_json:
         print_json(planned.to_json())
     else:
@@ -166,18 +129,25 @@ def plan(
 def train(
     recipe: RecipePath,
     settings: Settings = None,
+    price: HourlyPrice = None,
     plain: Plain = False,
 ) -> None:
     from finetty.backend.recipe import load_recipe, with_assignments
+    from finetty.backend.runs.price import price_of
+    from finetty.tui import several
 
-    train_recipe(with_assignments(load_recipe(recipe), settings or []), plain=plain or not on_terminal())
+    if several.follows():
+        several.follow()
+    said = price_of(price) if price else None
+    train_recipe(with_assignments(load_recipe(recipe), settings or []), plain=plain or not on_terminal(), price=said)
 
 
-def train_recipe(recipe: Recipe, *, plain: bool) -> None:
+def train_recipe(recipe: Recipe, *, plain: bool, price: Price | None = None) -> None:
     """Plan, make the run's folder, and become the process that trains. Exit code 2 where the plan has an error."""
     from finetty.backend.planning import gather
     from finetty.backend.planning import plan as make_plan
     from finetty.backend.runs import Run, runs_root
+    from finetty.backend.runs.labels import set_price
     from finetty.tui.plain import finding_lines
 
     root = runs_root()
@@ -186,6 +156,8 @@ def train_recipe(recipe: Recipe, *, plain: bool) -> None:
     if planned.errors:
         stop("\n".join(finding_lines(planned.errors)))
     run = Run.create(root, planned.to_json(), planned.recipe, asked=recipe)
+    if price:
+        set_price(run, price)
     become_run(run, plain=plain)
 
 
@@ -196,30 +168,29 @@ def become_run(run: Run, *, plain: bool, resume: bool = False) -> None:
     hand_over(run, plain=plain, resume=resume)
 
 
-@command("runs", mark("List the runs, the newest first."))
-def runs(as_json: AsJson = False) -> None:
-    from finetty.backend.runs import list_runs, runs_root
-    from finetty.tui.plain import run_document, runs_lines
+def priced(run: Run, price: str | None) -> Run:
+    """The run, with what an hour costs kept in it where that was said. Raises Refusal."""
+    from finetty.backend.runs.labels import set_price
+    from finetty.backend.runs.price import price_of
 
-    found = list_runs(runs_root())
-    if as_json:
-        print_json([run_document(run) for run in found])
-    else:
-        say(runs_lines(found))
+    if price:
+        set_price(run, price_of(price))
+    return run
 
 
 @command("attach", mark("Watch a run, and steer it, from any login."))
 def attach(
     run: RunName = "latest",
+    price: HourlyPrice = None,
     plain: Plain = False,
 ) -> None:
-    watched = find(run)
+    watched = priced(find(run), price)
     if plain or not on_terminal():
         from finetty.tui.follow import follow
 
         follow(watched)
         return
-    from finetty.tui.screens.dashboard import DashboardApp
+    from finetty.tui.dashboard_app import DashboardApp
 
     DashboardApp(watched, owner=False).run()
 
@@ -227,11 +198,15 @@ def attach(
 @command("resume", mark("Go on with a paused run, or with a dead one from its last whole checkpoint."))
 def resume(
     run: RunName,
+    price: HourlyPrice = None,
     plain: Plain = False,
 ) -> None:
     from finetty.backend.runs import LIVE_STATES
+    from finetty.tui import several
 
-    found = find(run)
+    if several.follows():
+        several.follow()
+    found = priced(find(run), price)
     state = found.status().state
     if state == "paused":
         steer(found, "resume")
@@ -248,7 +223,13 @@ def stop_run(
     run: RunName,
     discard: Annotated[bool, typer.Option("--discard", help=mark("Stop without saving."))] = False,
 ) -> None:
-    steer(find(run), "stop" if discard else "stop-and-save")
+    from finetty.backend.runs.queue import take_out
+
+    found = find(run)
+    if take_out(found):
+        print(_("{run} waits no more.").format(run=found.id))
+        return
+    steer(found, "stop" if discard else "stop-and-save")
 
 
 @command("pause", mark("Pause a run between two micro-batches."))
@@ -274,29 +255,26 @@ def steer(run: Run, name: str) -> None:
     print(visible(f"{run.id}: {name}: {answer.get('result')}"))
 
 
-@command("rm", mark("Delete a run's folder: its checkpoints and its result."))
-def remove(run: RunName) -> None:
-    from finetty.backend.runs import remove_run, runs_root
-
-    freed = remove_run(runs_root(), run)
-    from finetty.tui.text import size
-
-    print(_("Deleted; {size} are free again.").format(size=size(freed)))
-
-
 @command("preview", mark("Show a row as the model reads it: text, tokens, and which of them are trained."))
 def preview(
     recipe: RecipePath,
     row: Annotated[int, typer.Option("--row", min=1, help=mark("Which row, from 1."))] = 1,
     settings: Settings = None,
     as_json: AsJson = False,
+    answers: Annotated[
+        bool, typer.Option("--answers", help=mark("Let the base model answer three rows, beside the wanted answers."))
+    ] = False,
 ) -> None:
     from finetty.backend.dataset import preview as preview_of
+    from finetty.tui.base_answers import print_answers
     from finetty.tui.plain import preview_lines
 
-    facts, _planned = plan_of(recipe, settings)
+    facts, planned = plan_of(recipe, settings)
     assert facts.encoder is not None, "gather() refuses a model without a tokenizer"
     document = preview_of(facts.rows.rows, row, facts.encoder)
+    if answers:
+        print_answers(planned, facts.rows.rows, row, document if as_json else None)
+        return
     print_json(document) if as_json else say(preview_lines(document))
 
 
@@ -311,7 +289,14 @@ def data(
 
     facts, planned = plan_of(recipe, settings)
     cutoff = planned.recipe.dataset.cutoff
-    document = data_report(facts.rows, facts.data, cutoff if isinstance(cutoff, int) else None)
+    micro_batch, seed = planned.recipe.training.micro_batch, planned.recipe.training.seed
+    document = data_report(
+        facts.rows,
+        facts.data,
+        cutoff if isinstance(cutoff, int) else None,
+        micro_batch=micro_batch if isinstance(micro_batch, int) else None,
+        seed=seed,
+    )
     print_json(document) if as_json else say(report_lines(document))
 
 
@@ -362,29 +347,110 @@ def templates(
         print(template.jinja()) if jinja else say(template_lines(template))
 
 
-@command("chat", mark("Talk to a run's result, or to its base."))
+@command("chat", mark("Talk to a run's result and to its base, side by side; or compare them on a list of prompts."))
 def chat(
-    run: RunName,
+    run: Annotated[str, typer.Argument(metavar="RUN|FOLDER", help=mark("A run, or a folder with an exported model."))],
     base: Annotated[bool, typer.Option("--base", help=mark("Talk to the base model instead of the result."))] = False,
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help=mark("Print one answer, for scripts."))
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", metavar="FILE", help=mark("Answer each line of a file by both, and measure both.")),
+    ] = None,
+    temperature: Annotated[
+        str | None,
+        typer.Option("--temperature", metavar="NUMBER", help=mark("How freely it answers, from 0, which is the rule.")),
+    ] = None,
+    top_p: Annotated[
+        str | None,
+        typer.Option("--top-p", metavar="NUMBER", help=mark("The share of probability that it samples from.")),
+    ] = None,
+    longest: Annotated[
+        str | None, typer.Option("--longest", metavar="NUMBER", help=mark("The most tokens of an answer."))
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help=mark("A system prompt instead of the template's."))
+    ] = None,
+    as_json: AsJson = False,
+    plain: Plain = False,
 ) -> None:
-    from finetty.tui.chat import answer_once, converse
+    from finetty.tui.chat import LONGEST, LONGEST_OF_A_LIST, answer_once, converse, show_comparison, talked_to
+    from finetty.tui.conversation import settings_from
 
-    if prompt is None:
-        converse(find(run), base=base)
+    given = {"temperature": temperature, "top-p": top_p, "longest": longest, "system": system}
+    settings = settings_from(given)
+    found = talked_to(run)
+    if prompts is not None:
+        settings = settings_from(given, longest=LONGEST_OF_A_LIST)
+        show_comparison(found, prompts, settings, as_json=as_json, side_by_side=on_terminal() and not plain)
+    elif prompt is not None:
+        answer_once(found, prompt, settings_from(given, longest=LONGEST), base=base)
+    elif base or plain or not on_terminal():
+        converse(found, settings_from(given, longest=LONGEST), base=base)
     else:
-        answer_once(find(run), prompt, base=base)
+        from finetty.tui.screens.chat import ChatApp
+
+        ChatApp(found, settings).run()
+
+
+@command("export", mark("Give a run to other programs: an adapter, a merged model, GGUF, Ollama, LLaMA-Factory."))
+def export(
+    run: RunName,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help=mark("The folder to make; it must not be there yet."))],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORM", help=mark("adapter, merged, gguf, ollama or llamafactory."))
+    ],
+    dtype: Annotated[
+        Literal["bf16", "fp16", "fp32"] | None,
+        typer.Option("--dtype", help=mark("The number format of a merged model; the base's own without it.")),
+    ] = None,
+    shard_size: Annotated[
+        str, typer.Option("--shard-size", metavar="SIZE", help=mark("The largest weight file of a merged model."))
+    ] = "5GB",
+    quantize: Annotated[
+        str,
+        typer.Option("--quantize", metavar="KIND", help=mark("A GGUF's format: f16, q8_0, or q4_k_m by llama.cpp.")),
+    ] = "f16",
+    push: Annotated[
+        str | None,
+        typer.Option("--push", metavar="NAME", help=mark("Upload it to the Hub, into a private repository.")),
+    ] = None,
+) -> None:
+    from finetty.backend.results.export import Wanted
+    from finetty.tui.export import export_run, served_name, shard_bytes
+
+    found = find(run)
+    export_run(found, to, folder, Wanted(dtype, shard_bytes(shard_size), quantize.lower(), served_name(found)), push)
 
 
 @command("doctor", mark("What this machine has, what will work, what is missing and the command that mends it."))
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help=mark("Train 20 steps in each way that this machine has; takes some minutes.")),
+    ] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help=mark("Send a notice, to see whether notices come through."))
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     from finetty.backend.machine import doctor as examination
     from finetty.backend.runs import runs_root
-    from finetty.tui.plain import doctor_lines
+    from finetty.tui.notices import notices_document, send_test_notice
+    from finetty.tui.plain import doctor_lines, proof_lines
 
-    document = examination(runs_root())
+    if prove:
+        from finetty.backend import proving
+
+        report = proving.prove(lambda said: print(visible(translate(said)), file=sys.stderr, flush=True))
+        path = proving.write_report(report)
+        print_json({**report, "path": str(path)}) if as_json else say(proof_lines(report, path))
+        return
+    if notify:
+        send_test_notice()
+        return
+    document = {**examination(runs_root()), "notices": notices_document()}
     print_json(document) if as_json else say(doctor_lines(document))
 
 
@@ -404,12 +470,6 @@ def plan_of(path: Path, settings: list[str] | None, *, gpu: str | None = None) -
     recipe = with_assignments(load_recipe(path), settings or [])
     facts = gather(recipe, runs_root=runs_root(), gpu=gpu)
     return facts, make_plan(recipe, facts.model, facts.machine, facts.data)
-
-
-def find(name: str) -> Run:
-    from finetty.backend.runs import find_run, runs_root
-
-    return find_run(runs_root(), name)
 
 
 def main() -> None:

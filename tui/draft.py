@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.folders import state_root
 from finetty.backend.messages import Finding, Refusal
 from finetty.backend.recipe import (
     DataFile,
@@ -21,8 +23,7 @@ from finetty.backend.recipe import (
 
 def draft_path(name: str = "draft") -> Path:
     """Where unfinished answers are kept: beside the runs, in the user's state folder."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "finetty" / f"{name}.yaml"
+    return state_root() / "finetty" / f"{name}.yaml"
 
 
 class Draft:
@@ -33,6 +34,7 @@ class Draft:
         self.path = path
         self.typed: dict[str, str] = {}
         self.faults: dict[str, Finding] = {}
+        self._before: Recipe | None = None
 
     @classmethod
     def kept(cls, path: Path) -> Draft:
@@ -85,6 +87,30 @@ class Draft:
         self.recipe = self.recipe.model_copy(update={section: part})
         self._finished(option)
 
+    @property
+    def before(self) -> Recipe | None:
+        """The answers that another recipe took the place of; None where there are none."""
+        if self.path is None:
+            return self._before
+        try:
+            return load_recipe(_before(self.path))
+        except Refusal:
+            return None
+
+    def replace(self, recipe: Recipe, unread: Mapping[str, str] | None = None) -> None:
+        """Take another recipe as a whole, and what could not be read of it; the answers until now stay as those
+        before it."""
+        if not self.empty and self.anchored != recipe:
+            self._before = self.anchored
+            if self.path is not None:
+                _keep(self._before, _before(self.path))
+        self.recipe = recipe
+        self.typed.clear()
+        self.faults.clear()
+        for option, text in (unread or {}).items():
+            self.type(option, text)
+        self.save()
+
     def set_data_file(self, index: int, path: str) -> None:
         """Put a path at this place of the list of files; an empty one takes the file out. Formats stay as they are."""
         files = list(self.recipe.dataset.train)
@@ -103,15 +129,22 @@ class Draft:
 
     def save(self) -> None:
         """Keep the answers on disk, whole or not at all; a disk that refuses costs only the safety net."""
-        if self.path is None:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            beside = self.path.with_suffix(f".{os.getpid()}.part")
-            beside.write_text(dump_recipe(self.anchored), encoding="utf-8")
-            beside.replace(self.path)
-        except OSError:
-            return
+        if self.path is not None:
+            _keep(self.anchored, self.path)
+
+
+def _before(path: Path) -> Path:
+    return path.with_suffix(".before.yaml")
+
+
+def _keep(recipe: Recipe, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        beside = path.with_suffix(f".{os.getpid()}.part")
+        beside.write_text(dump_recipe(recipe), encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        return
 
 
 def written(value: Any) -> str:

@@ -36,6 +36,8 @@ class Terminal:
     def __init__(self) -> None:
         self._descriptor = _own_description()
         self.lost = False
+        self.cut_off = False
+        """Whether something was dropped on a terminal that is still there: it may be in the middle of a sequence."""
         self._leaving_until: float | None = None
 
     def write(self, text: str) -> int:
@@ -43,6 +45,7 @@ class Terminal:
         content = lean(text).encode("utf-8", "replace")
         while content and not self._given_up():
             content = content[self._write_some(content) :]
+        self.cut_off |= bool(content) and not self.lost
         return len(text)
 
     def flush(self) -> None:
@@ -135,7 +138,10 @@ class TerminalDriver(LinuxDriver):
         if self._watcher.is_alive():
             self._watcher.join()
         os.close(self._end)
+        cut_off = self._terminal.cut_off
         self._terminal.close()
+        if cut_off and (holder := Holder.ours()):
+            holder.tell("leave_screen")
 
     def lose(self) -> None:
         """The terminal is gone: write and read no more, and close the app. Also called from a signal handler."""

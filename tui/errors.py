@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,14 @@ from finetty.tui.language import _, translate
 from finetty.tui.text import visible
 
 EXIT_FAILED, EXIT_REFUSED = 1, 2
+EXIT_CODES = {"finished": 0, "stopped": 130}
+
+
+def exit_code_of(state: str, signalled: int | None = None) -> int:
+    """Of a run that is over; `signalled` is the signal that stopped it, where one did."""
+    if state == "stopped" and signalled == signal.SIGTERM:
+        return 128 + signal.SIGTERM
+    return EXIT_CODES.get(state, EXIT_FAILED)
 
 
 def with_errors_said(action: Callable[[], None], *, debug: bool = False) -> None:
@@ -41,10 +50,14 @@ def with_errors_said(action: Callable[[], None], *, debug: bool = False) -> None
 def said(refusal: Refusal) -> str:
     """A refusal as one line in the user's language: place, what is wrong, what mends it."""
     place = "" if refusal.path is None else f"{refusal.path}:{refusal.line}: " if refusal.line else f"{refusal.path}: "
-    fix = f" {translate(refusal.fix)}" if refusal.fix else ""
-    return place + translate(refusal.said) + fix
+    return place + sentence(refusal)
 
 
-def stop(sentence: str, code: int = EXIT_REFUSED) -> NoReturn:
-    print(visible(sentence), file=sys.stderr)
+def sentence(refusal: Refusal) -> str:
+    """What is wrong and what mends it, in the user's language."""
+    return translate(refusal.said) + (f" {translate(refusal.fix)}" if refusal.fix else "")
+
+
+def stop(words: str, code: int = EXIT_REFUSED) -> NoReturn:
+    print(visible(words), file=sys.stderr)
     sys.exit(code)

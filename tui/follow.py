@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from finetty.backend.messages import Message
+from finetty.backend.messages import Finding, Message
 from finetty.backend.runs import LIVE_STATES, EventReader, Run
+from finetty.tui.ending import cost_lines
 from finetty.tui.language import translate
+from finetty.tui.plain import finding_lines
 from finetty.tui.text import duration, visible
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -26,6 +28,8 @@ def follow(run: Run, say: Callable[[str], None] = print, *, from_now: bool = Fal
         if not alive:
             break
         time.sleep(SECONDS_BETWEEN_LOOKS)
+    for line in cost_lines(run):
+        say(visible(line))
     say(last_line(run))
 
 
@@ -66,10 +70,14 @@ class Follower:
                 resumed = event.get("resumed_from")
                 return f"state {event.get('state')}" + (f" from step {resumed}" if resumed is not None else "")
             case "alert":
-                advice = f" {_said(event, 'advice')}" if event.get("advice") else ""
-                return f"{event.get('level')}: {_said(event, 'message')}{advice}"
+                advice = f" {said_in(event, 'advice')}" if event.get("advice") else ""
+                return f"{event.get('level')}: {said_in(event, 'message')}{advice}"
+            case "output":
+                return f"output {self._place(event)} {event.get('path', '')}"
+            case "session":
+                return _threats(event)
             case "note":
-                return f"note: {_said(event, 'message') or _said(event, 'text')}"
+                return f"note: {said_in(event, 'message') or said_in(event, 'text')}"
         return None
 
     def _step(self, event: Mapping[str, Any]) -> str:
@@ -99,11 +107,18 @@ class Follower:
         return (self._total - step) * (elapsed - self._first[1]) / (step - self._first[0])
 
 
+def _threats(event: Mapping[str, Any]) -> str | None:
+    try:
+        return " ".join(finding_lines(map(Finding.from_json, event["threats"]))) or None
+    except (KeyError, TypeError):
+        return None
+
+
 def _number(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else "nan"
 
 
-def _said(event: Mapping[str, Any], name: str) -> str:
+def said_in(event: Mapping[str, Any], name: str) -> str:
     """A message of an event in the user's language, where the event carries its id and values."""
     text, said = event.get(name) or "", (event.get("said") or {}).get(name)
     try:

@@ -79,6 +79,17 @@ CHOICES: dict[tuple[str, str], Explanation] = {
         bad=mark("a slightly lower ceiling; rank and learning rate deserve care"),
         when=mark("one card, quick adaptation, many tasks or many attempts"),
     ),
+    ("method.name", "qlora"): Explanation(
+        mark("QLoRA, LoRA on 4-bit weights"),
+        mark(
+            "The model's own weights are kept in 4 bits, their scales quantized once more, and unpacked as they are "
+            "used; the adapter and its gradients keep their full precision."
+        ),
+        like=mark("LoRA's smart modules, with the model as an MP3 instead of a FLAC"),
+        good=mark("the least memory of all, as few trained parameters as LoRA"),
+        bad=mark("a little slower, a little less exact; some families lose more"),
+        when=mark("the model does not fit in 16 bits"),
+    ),
     ("method.name", "freeze"): Explanation(
         mark("Freeze, training some layers"),
         mark("Most of the model is frozen; a few whole layers are trained."),
@@ -205,8 +216,10 @@ CHOICES: dict[tuple[str, str], Explanation] = {
 LABELS: dict[str, str] = {
     "model.path": mark("Path or name"),
     "model.revision": mark("Revision"),
+    "model.source": mark("Source"),
     "model.trust_remote_code": mark("Trust code"),
     "hardware.devices": mark("Card"),
+    "hardware.fsdp": mark("FSDP"),
     "dataset.train": mark("Files"),
     "dataset.validation": mark("Held-out rows"),
     "dataset.cutoff": mark("Cutoff length"),
@@ -219,6 +232,8 @@ LABELS: dict[str, str] = {
     "method.targets": mark("Target layers"),
     "method.rslora": mark("rsLoRA"),
     "method.dora": mark("DoRA"),
+    "method.pissa": mark("PiSSA"),
+    "method.lora_plus": mark("LoRA+"),
     "method.layers": mark("Layers"),
     "method.modules": mark("Modules"),
     "method.extra_modules": mark("Extra modules"),
@@ -228,9 +243,11 @@ LABELS: dict[str, str] = {
     "template.name": mark("Template"),
     "template.system": mark("System prompt"),
     "template.thinking": mark("Thinking"),
+    "template.date": mark("Date"),
     "acceleration.attention": mark("Attention"),
     "acceleration.unsloth": mark("Unsloth"),
     "acceleration.liger": mark("Liger Kernel"),
+    "acceleration.loss": mark("Loss"),
     "acceleration.fallback": mark("If missing"),
     "training.epochs": mark("Epochs"),
     "training.max_steps": mark("Step limit"),
@@ -243,11 +260,15 @@ LABELS: dict[str, str] = {
     "training.weight_decay": mark("Weight decay"),
     "training.max_grad_norm": mark("Gradient clip"),
     "training.gradient_checkpointing": mark("Checkpointing"),
+    "training.activation_offloading": mark("Offloading"),
+    "training.neftune": mark("NEFTune"),
+    "training.patience": mark("Patience"),
     "training.on_out_of_memory": mark("Out of memory"),
     "training.seed": mark("Seed"),
     "output.name": mark("Run's name"),
     "output.checkpoint_every": mark("Save every"),
     "output.samples": mark("Samples"),
+    "output.logs": mark("Logs"),
     "output.keep": mark("Keep"),
     "output.best": mark("Take the best"),
 }
@@ -271,6 +292,7 @@ WORDS: dict[str, str] = {
     "true": mark("yes"),
     "false": mark("no"),
     "lora": "LoRA",
+    "qlora": "QLoRA",
     "full": mark("Full"),
     "freeze": mark("Freeze"),
     "assistant": mark("answers"),
@@ -289,6 +311,7 @@ WORDS: dict[str, str] = {
     "loss": mark("loss"),
     "workspace": mark("workspace"),
     "context": mark("context"),
+    "held": mark("held spare"),
 }
 """Words of values and of memory's components that a person reads; a word that is not here is shown as it is."""
 

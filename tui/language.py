@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.messages import Message, Refusal, fill, message
 
 NO_SUCH_LANGUAGE = message("language.unknown", "finetty does not speak {name}.")
 SPOKEN = message("language.spoken", "Choose en or zh_CN.")
@@ -23,8 +23,8 @@ _current: Language | None = None
 
 
 def _(text: str) -> str:
-    """The text in the language of the screen."""
-    return text if language() == "en" else _catalogue(language()).gettext(text)
+    """The text in the language of the screen; of no text gettext would give the catalogue's own header."""
+    return text if language() == "en" or not text else _catalogue(language()).gettext(text)
 
 
 def plural(one: str, many: str, count: int) -> str:
@@ -42,7 +42,7 @@ def translate(message: Message) -> str:
     if message.template is None:
         return message.text
     try:
-        return _(message.template).format(**{name: _translated(value) for name, value in message.values.items()})
+        return fill(_(message.template), {name: _translated(value) for name, value in message.values.items()})
     except (KeyError, IndexError, ValueError):
         return message.written or message.template
 

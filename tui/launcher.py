@@ -7,23 +7,23 @@ asks for in JSON lines, and puts the terminal right when the child dies.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import termios
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from finetty.tui.holder import VARIABLE
+from finetty.tui.held import Held
+from finetty.tui.warm import Warm, set_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import TextIO
 
     from finetty.backend.recipe import Recipe
     from finetty.tui.app import Start
+    from finetty.tui.held import Child, Order
 
-    Child = Callable[[], None]
-
-SCREENS = ("new", "demo", "train", "attach", "resume")
+SCREENS = ("new", "demo", "setup", "train", "attach", "resume", "chat")
 """The commands that open a screen when they are on a terminal."""
 WITHOUT_SCREEN = ("--plain", "--help", "-h", "--version")
 OPTIONS_WITH_VALUE = ("--lang", "--runs-dir")
@@ -68,36 +68,71 @@ def on_terminal() -> bool:
 
 def hold(child: Child) -> int:
     """Keep the terminal while children use it, one after the other; returns the exit code."""
-    saved = termios.tcgetattr(0)
+    saved, warm, held = termios.tcgetattr(0), Warm(), Held(child)
+    try:
+        return _hold_on(held, warm, saved)
+    finally:
+        warm.end()
+
+
+def _hold_on(held: Held, warm: Warm, saved: list[Any]) -> int:
+    order: Order = {}
+    begun_ahead = False
     while True:
-        status, orders = _Held(child).outcome()
-        last = orders[-1] if orders else {}
-        if last.get("do") == "detach":
-            print(last.get("text", ""), flush=True)
+        status, orders = held.outcome(warm.hear)
+        if begun_ahead and not orders and _died(status):  # of what it had imported: once more, from the beginning
+            begun_ahead, held = False, Held(_next_child(order))
+            continue
+        order = orders[-1] if orders else {}
+        if any(one["do"] == "leave_screen" for one in orders):
+            _leave_screen()
+        if order.get("do") == "detach":
+            _say(order.get("text", ""), sys.stdout)
             return 0
         if os.WIFSIGNALED(status):
             _restore(saved)
-            return _say_death(os.WTERMSIG(status), orders)
-        if last.get("do") not in ("run", "wizard"):
+            return _say_death(os.WTERMSIG(status), orders, machine_lacked_memory=held.machine_lacked_memory)
+        if order.get("do") not in ("run", "wizard"):
             return os.WEXITSTATUS(status)
-        child = _next_child(last)
+        set_environment(order)
+        taken = warm.taken(order)
+        begun_ahead, held = taken is not None, taken or Held(_next_child(order))
+
+
+def _died(status: int) -> bool:
+    """Whether a process that had not begun its run ended by itself: nobody stopped it, and it refused nothing."""
+    from finetty.tui.errors import EXIT_REFUSED
+
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status) not in (signal.SIGINT, signal.SIGTERM)
+    return os.WEXITSTATUS(status) not in (0, EXIT_REFUSED)
 
 
 def command_line(arguments: list[str]) -> None:
     """The command line in this very process; without arguments the app itself, which saves it a tenth of a second."""
+    from finetty.backend.settings import apply, kept_settings
+
     sys.argv[1:] = arguments
+    apply(kept_settings())
     if not arguments:
         from finetty.tui.errors import with_errors_said
 
-        with_errors_said(lambda: open_app("home"))
+        with_errors_said(open_home)
         return
     from finetty.tui.cli import main as run_command
 
     run_command()
 
 
-def open_app(start: Start, recipe: Recipe | None = None, *, fault: str | None = None) -> None:
-    """The app on a terminal; without one, a sentence that says what to use instead."""
+def open_home() -> None:
+    """The first screen, and before it, at the very first start, the guided set-up."""
+    from finetty.backend.settings import kept_settings
+
+    open_app("home" if kept_settings().set_up else "setup")
+
+
+def open_app(start: Start, recipe: Recipe | None = None, **opened_with: Any) -> None:
+    """The app on a terminal, opened as FinettyApp takes it; without one, a sentence that says what to use instead."""
     if not on_terminal():
         from finetty.tui.errors import stop
         from finetty.tui.language import _
@@ -110,7 +145,7 @@ def open_app(start: Start, recipe: Recipe | None = None, *, fault: str | None = 
         )
     from finetty.tui.app import FinettyApp
 
-    FinettyApp(draft=recipe, start=start, fault=fault).run_and_hand_over()
+    FinettyApp(draft=recipe, start=start, **opened_with).run_and_hand_over()
 
 
 def run_child(run: str, *options: str) -> Child:
@@ -120,106 +155,32 @@ def run_child(run: str, *options: str) -> Child:
 
 
 def _next_child(order: dict[str, Any]) -> Child:
-    os.environ.update(order.get("environment", {}))
     if order["do"] == "run":
         return run_child(order["run"], *order.get("options", ()))
     fault = ["--fault", order["fault"]] if order.get("fault") else []
     return lambda: command_line(["new", order["draft"], *fault])
 
 
-class _Held:
-    """One child: started on the terminal, watched until it ends or goes its own way."""
-
-    def __init__(self, child: Child) -> None:
-        self._heard, talk = os.pipe()
-        lifeline, self._life = os.pipe()
-        self._wake, woken = os.pipe()
-        self._woken = woken
-        os.set_blocking(woken, False)
-        signal.set_wakeup_fd(woken)
-        # Ctrl+C reaches the child by itself.
-        signal.signal(signal.SIGINT, lambda *_: None)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._orders: list[dict[str, Any]] = []
-        self._unread = b""
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._become(child, talk, lifeline)
-        signal.signal(signal.SIGTERM, lambda number, _: os.kill(self.pid, number))
-        os.close(talk)
-        os.close(lifeline)
-
-    def outcome(self) -> tuple[int, list[dict[str, Any]]]:
-        """The wait status and what the child asked for. A child that detached is not waited for: status 0."""
-        poll = select.poll()
-        poll.register(self._heard, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        status = None
-        try:
-            while status is None:
-                ready = [descriptor for descriptor, _ in poll.poll()]
-                if self._wake in ready:
-                    os.read(self._wake, 512)
-                    status = self._ended()
-                if self._heard in ready and not self._hear():
-                    poll.unregister(self._heard)
-                if self._orders and self._orders[-1]["do"] == "detach":
-                    return 0, self._orders
-            os.set_blocking(self._heard, False)
-            self._hear()
-            return status, self._orders
-        finally:
-            self._close()
-
-    def _ended(self) -> int | None:
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return status if pid else None
-
-    def _hear(self) -> bool:
-        """Take in what the child says; False once it has closed the line."""
-        try:
-            said = os.read(self._heard, 1 << 16)
-        except BlockingIOError:
-            return True
-        if said:
-            import json
-
-            *lines, self._unread = (self._unread + said).split(b"\n")
-            self._orders += [json.loads(line) for line in lines]
-        return bool(said)
-
-    def _become(self, child: Child, talk: int, lifeline: int) -> None:
-        """In the child: signals as they were, hang-ups ignored until it has a handler of its own."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._close()
-        for descriptor in (talk, lifeline):
-            os.set_inheritable(descriptor, True)
-        os.environ[VARIABLE] = f"{talk},{lifeline}"
-        os.environ.setdefault("TEXTUAL_DRIVER", "finetty.tui.driver:TerminalDriver")
-        child()
-        sys.exit(0)
-
-    def _close(self) -> None:
-        signal.set_wakeup_fd(-1)
-        for descriptor in (self._heard, self._life, self._wake, self._woken):
-            os.close(descriptor)
-
-
 def _restore(saved: list[Any]) -> None:
     """Give the terminal its modes back, and leave the screen if the dead child was on one: then input was raw."""
-    try:
+    with suppress(OSError, termios.error):  # the terminal is gone too
         if termios.tcgetattr(0)[3] != saved[3]:
-            os.write(1, _LEAVE.encode())
+            _leave_screen()
         termios.tcsetattr(0, termios.TCSAFLUSH, saved)
-    except (OSError, termios.error):
-        pass  # the terminal is gone too
 
 
-def _say_death(number: int, orders: list[dict[str, Any]]) -> int:
+def _leave_screen() -> None:
+    """What ends a screen that the child could not end itself; waits as long as the terminal takes nothing."""
+    with suppress(OSError):
+        os.write(1, _LEAVE.encode())
+
+
+def _say(text: str, stream: TextIO) -> None:
+    with suppress(OSError):
+        print(text, file=stream, flush=True)
+
+
+def _say_death(number: int, orders: list[dict[str, Any]], *, machine_lacked_memory: bool) -> int:
     """Say what killed the child and how to go on; returns the exit code."""
     from finetty.tui.language import _
 
@@ -229,15 +190,19 @@ def _say_death(number: int, orders: list[dict[str, Any]]) -> int:
         sentence = (
             _("finetty was ended by {cause} at once, without saving.") if run else _("finetty was ended by {cause}.")
         )
+    elif number == signal.SIGKILL and machine_lacked_memory:
+        sentence = _(
+            "Memory had run out, and the system killed finetty's process ({cause}). "
+            "Free some, or take a smaller model or micro-batch."
+        )
     elif number == signal.SIGKILL:
         sentence = _("finetty's process was killed by {cause}; a machine that runs out of memory does that.")
     else:
         sentence = _("finetty's process died of {cause}.")
-    print(sentence.format(cause=cause), file=sys.stderr)
+    _say(sentence.format(cause=cause), sys.stderr)
     if run:
-        print(
-            _("Its console.log may say more. Resume it with `finetty resume {run}`.").format(run=run), file=sys.stderr
-        )
+        _say(_("The run's console.log may say more."), sys.stderr)
+        _say(_("resume it:  finetty resume {run}").format(run=run), sys.stderr)
     return 128 + number if number in (signal.SIGINT, signal.SIGTERM) else 1
 
 

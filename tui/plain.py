@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from finetty.backend.messages import Finding
+from finetty.tui.gpu_words import reading_lines
 from finetty.tui.language import _, translate
 from finetty.tui.text import count, duration, padded, short_count, size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from finetty.backend.conversation.registry import Template
     from finetty.backend.planning.plan import Memory, Plan
-    from finetty.backend.runs import Run
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
@@ -71,11 +72,13 @@ def verdict_words(verdict: str) -> str:
 
 
 def memory_line(memory: Memory) -> str:
-    """`memory: ≈ 1.2 GB of 15.0 GB free on CPU: it fits`."""
-    if memory.live is None or memory.device is None:
+    """`memory: ≈ 1.2 GB of 15.0 GB free on CPU: it fits`; = where the figure is exact."""
+    prediction = memory.exact or memory.live
+    if prediction is None or memory.device is None:
         return _("memory: not known")
-    return _("memory: ≈ {needed} of {free} free on {device}: {verdict}").format(
-        needed=size(memory.live.process),
+    return _("memory: {sign} {needed} of {free} free on {device}: {verdict}").format(
+        sign="=" if memory.exact else "≈",
+        needed=size(prediction.process),
         free=size(memory.device.free),
         device=memory.device.name,
         verdict=verdict_words(memory.verdict),
@@ -91,20 +94,6 @@ def time_line(plan: Plan) -> str:
     )
 
 
-def run_document(run: Run) -> dict[str, Any]:
-    """A run as `runs --json` lists it."""
-    status = run.status()
-    return {
-        "id": run.id,
-        "name": status.name,
-        "state": status.state,
-        "step": status.step,
-        "total": status.total,
-        "started": status.started,
-        "path": str(run.path),
-    }
-
-
 def state_words(state: str) -> str:
     return {
         "queued": _("queued"),
@@ -118,18 +107,6 @@ def state_words(state: str) -> str:
         "stopped": _("stopped"),
         "crashed": _("crashed"),
     }.get(state, state)
-
-
-def runs_lines(runs: list[Run]) -> Iterator[str]:
-    if not runs:
-        yield _("There are no runs yet. `finetty demo` makes one.")
-        return
-    width = max(len(run.id) for run in runs)
-    for run in runs:
-        status = run.status()
-        started = "" if status.started is None else f"{datetime.fromtimestamp(status.started):%Y-%m-%d %H:%M}"
-        steps = f"{status.step}/{status.total if status.total is not None else '?'}"
-        yield f"{run.id:<{width}}  {padded(state_words(status.state), 9)}  {steps:>13}  {started}  {status.name}"
 
 
 def preview_lines(document: dict[str, Any]) -> Iterator[str]:
@@ -169,8 +146,14 @@ def report_lines(document: dict[str, Any]) -> Iterator[str]:
         refused=count(rows["refused"]),
         duplicates=count(rows["duplicates"]),
     )
+    if not document["whole"]:
+        yield _("only the first rows of each file were looked at")
     for path, form in document["formats"].items():
-        yield _("{path}: {format} format").format(path=path, format=form["format"])
+        yield _("{path}: {format} format, {sure} of the rows looked at have it").format(
+            path=path, format=form["format"], sure=f"{form['sure']:.0%}"
+        )
+        if form["encoding"] not in (None, "utf-8"):
+            yield _("{path}: its text is encoded in {encoding}").format(path=path, encoding=form["encoding"])
     for refused in document["refused"]:
         yield _("refused: {path}:{line}: {reason} ({count} like this)").format(**refused)
     if document["tokens"]:
@@ -179,6 +162,16 @@ def report_lines(document: dict[str, Any]) -> Iterator[str]:
         )
     if document["lengths"]:
         yield from length_lines(document["lengths"])
+    if padding := document["padding"]:
+        yield _(
+            "padding in micro-batches of {rows}: {like} with rows of like length together, {any} in any order, "
+            "{packed} packed"
+        ).format(
+            rows=padding["micro_batch"],
+            like=f"{padding['like_lengths']:.1%}",
+            any=f"{padding['any_order']:.1%}",
+            packed=f"{padding['packed']:.1%}",
+        )
 
 
 def length_lines(lengths: dict[str, Any]) -> Iterator[str]:
@@ -295,6 +288,23 @@ def template_lines(template: Template) -> Iterator[str]:
     yield ChatTemplate(template.jinja()).render({"messages": conversation, "add_generation_prompt": True, **tokens})
 
 
+def proof_lines(report: dict[str, Any], path: Path) -> Iterator[str]:
+    """Each way of training: whether it worked, its memory as predicted and as measured, its speed."""
+    for one in report["paths"]:
+        name = f"{one['name']} · {one['device']}"
+        if not one["worked"]:
+            yield _("{name}: did not work: {reason}").format(name=name, reason=one["reason"])
+            continue
+        predicted, measured = one["predicted"] or {}, one["measured"]
+        yield _("{name}: works; {predicted} predicted, {measured} measured, {speed} tokens/s").format(
+            name=name,
+            predicted=size(predicted.get("process")),
+            measured=size(measured["process"] or measured["reserved"]),
+            speed=one["tokens_per_second"],
+        )
+    yield _("The report is in {path}.").format(path=path)
+
+
 def doctor_lines(document: dict[str, Any]) -> Iterator[str]:
     """What this machine has, then what is wrong or missing, each with its mend."""
     host, torch = document["host"], document["torch"]
@@ -308,6 +318,7 @@ def doctor_lines(document: dict[str, Any]) -> Iterator[str]:
         yield _("card {index}: {name}, {free} of {total} free").format(
             index=card["index"], name=card["name"], free=size(card["free"]), total=size(card["total"])
         )
+        yield from (f"  {line}" for line in reading_lines(card))
     if document["driver"]["version"]:
         yield _("driver: {version}").format(version=document["driver"]["version"])
     yield _("torch: {version}").format(version=torch["version"] or _("not installed"))
@@ -316,4 +327,6 @@ def doctor_lines(document: dict[str, Any]) -> Iterator[str]:
     yield _("runs: {folder}, {free} free").format(
         folder=document["runs"]["folder"], free=size(document["runs"]["free"])
     )
+    if document.get("notices"):
+        yield _("notices: {ways}").format(ways=", ".join(document["notices"]))
     yield from finding_lines(Finding.from_json(problem) for problem in document["problems"])

@@ -6,12 +6,20 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from finetty.backend.runs import Run
+from finetty.backend.settings import SAID_BY
 from finetty.tui import launcher
 from finetty.tui.holder import Holder
 from finetty.tui.language import _, language
+
+if TYPE_CHECKING:
+    from finetty.backend.machine.facts import MachineFacts
+    from finetty.backend.planning.plan import Plan
+
+ROOM_TO_WARM = 4 << 30
+"""Bytes of memory that must be free beside the run's own before its libraries are loaded ahead; they take 0.6 GB."""
 
 
 def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
@@ -33,6 +41,20 @@ def hand_over(run: Run, *, plain: bool, resume: bool = False) -> NoReturn:
     sys.exit(0)
 
 
+def warm_order(plan: Plan, machine: MachineFacts) -> dict[str, Any] | None:
+    """What to tell the holder so that a run of this plan finds its libraries loaded; None where that would not help."""
+    from finetty.backend.training.place import on_cpu, surroundings
+
+    prediction = plan.memory.exact or plan.memory.live
+    needed = prediction.process if prediction and on_cpu(plan) else 0
+    devices = plan.recipe.hardware.devices
+    of_several = isinstance(devices, list) and len(devices) > 1
+    if plan.errors or of_several or machine.ram_available - needed < ROOM_TO_WARM:
+        return None
+    first = ["unsloth"] if plan.recipe.acceleration.unsloth else []
+    return {"first": first, "environment": {**_settings(), **surroundings(plan)}}
+
+
 def back_to_wizard(run: Run, option: str | None) -> bool:
     """Have the wizard opened with this run's answers, at this option, once this process has ended.
 
@@ -47,9 +69,10 @@ def back_to_wizard(run: Run, option: str | None) -> bool:
     )
 
 
-def _settings() -> dict[str, str]:
-    """What the command line chose for the whole program: language, folder of runs, ASCII."""
-    return {name: value for name, value in os.environ.items() if name.startswith("FINETTY_")}
+def _settings() -> dict[str, str | None]:
+    """What command line and settings chose for the whole program: language, folders, ASCII; None what is not said."""
+    said = {name: value for name, value in os.environ.items() if name.startswith("FINETTY_")}
+    return {**{name: os.environ.get(name) for name in SAID_BY}, **said}
 
 
 def become(run: Run, *options: str) -> NoReturn:

@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetty.backend.messages import Finding, Message, Refusal, message
-from finetty.backend.recipe import Recipe
+from finetty.backend.recipe import DataFile, Recipe
 
 if TYPE_CHECKING:
     from finetty.backend.conversation import Encoder
-    from finetty.backend.dataset import Rows
+    from finetty.backend.dataset import Progress, Rows
+    from finetty.backend.dataset.columns import Sample
     from finetty.backend.dataset.facts import DataFacts
     from finetty.backend.machine.facts import MachineFacts
     from finetty.backend.models.facts import ModelFacts
+
+    Report = Callable[[Progress], None]
+
+
+class Stopped(BaseException):
+    """Nobody waits for this reading any more. No `except Exception` may take it for a fault of the file."""
+
 
 BROKEN = message("wizard.broken", "This could not be read: {problem}.")
 
@@ -25,6 +33,7 @@ class Fault(Finding):
     """A refusal while reading, as an error finding that knows its place: `data.jsonl:7`."""
 
     place: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,12 @@ class ModelRead:
     key: tuple[str, str | None]
     facts: ModelFacts | None = None
     fault: Finding | None = None
+    expected: ModelFacts | None = None
+    """What the catalogue says of a model that is not here yet."""
+    absent: bool = False
+    """Whether it is a name on the Hub whose model is not here; it stays so after a download that failed."""
+    download_bytes: int | None = None
+    """About how large its files are, where the catalogue knows."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,13 @@ class RowsRead:
     key: Any
     rows: Rows | None = None
     fault: Finding | None = None
+    held_out: Rows | None = None
+    """Those of a validation file, where there is one."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is there, not only the first ones."""
+        return self.rows is not None and self.rows.whole
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,7 @@ def rows_key(recipe: Recipe) -> tuple[Any, ...]:
     validation = recipe.dataset.validation
     files = [(file.model_dump_json(), _stamp(file.path)) for file in recipe.dataset.train]
     own = isinstance(validation, str) and validation != "auto"
-    return (tuple(files), (validation, _stamp(str(validation))) if own else None)
+    return (tuple(files), (validation, _stamp(str(validation))) if own else None, recipe.training.seed)
 
 
 def data_key(recipe: Recipe, folder: Path | None) -> tuple[Any, ...]:
@@ -92,7 +114,7 @@ def fetch_model(recipe: Recipe, report: Callable[[Message], None]) -> Fault | No
     try:
         from finetty.backend.models import fetch
 
-        fetch(recipe.model.path, recipe.model.revision, report)
+        fetch(recipe.model.path, recipe.model.revision, report, source=recipe.model.source)
     except Refusal as refusal:
         return as_finding(refusal, "model.path")
     except Exception as error:
@@ -110,39 +132,79 @@ def read_model(recipe: Recipe) -> ModelRead:
 
         return ModelRead(key, model_facts(*key))
     except Refusal as refusal:
-        return ModelRead(key, fault=as_finding(refusal, "model.path"))
+        return _not_here(key, as_finding(refusal, "model.path"))
     except Exception as error:  # a stranger's folder: whatever is wrong with it is a sentence, not a crash
         return ModelRead(key, fault=_broken(error, "model.path"))
 
 
-def read_data(recipe: Recipe, folder: Path | None, before: RowsRead) -> DataRead:
-    """Rows, encoder and lengths; `before` is used again while the files are the same. Never raises."""
-    key = data_key(recipe, folder)
-    rows = before if before.key == key[0] and before.rows else _read_rows(recipe, key[0])
-    encoder, fault = _encoder(recipe, folder)
-    if rows.rows is None:
-        return DataRead(key, rows, encoder, fault=fault)
+def _not_here(key: tuple[str, str | None], fault: Fault) -> ModelRead:
+    """With what the catalogue knows of the model, so that it can be planned for while it comes."""
+    from finetty.backend.models.catalogue import entry_named
+    from finetty.backend.models.expected import expected_facts
+    from finetty.backend.models.folder import NOT_HERE
+
+    if fault.message.id != NOT_HERE.id:
+        return ModelRead(key, fault=fault)
+    entry = entry_named(key[0])
+    size = entry.weight_bytes if entry is not None else None
+    return ModelRead(key, fault=fault, expected=expected_facts(key[0]), absent=True, download_bytes=size)
+
+
+def look_at_rows(recipe: Recipe) -> RowsRead:
+    """The first rows of the files, at once however long they are. Never raises."""
+    from finetty.backend.dataset import first_look
+
+    return _rows(recipe, lambda: first_look(recipe))
+
+
+def read_sample(file: DataFile) -> Sample | Fault:
+    """The first rows of one file, to say which of its columns is which. Never raises."""
     try:
-        from finetty.backend.dataset import data_facts
+        from finetty.backend.dataset.columns import sample_of
 
-        return DataRead(key, rows, encoder, data_facts(rows.rows, encoder), fault)
+        return sample_of(file)
     except Refusal as refusal:
-        return DataRead(key, rows, encoder, fault=as_finding(refusal, "template.name"))
+        return as_finding(refusal, "dataset.train")
     except Exception as error:
-        return DataRead(key, rows, encoder, fault=_broken(error, "template.name"))
+        return _broken(error, "dataset.train")
 
 
-def _read_rows(recipe: Recipe, key: Any) -> RowsRead:
+def read_whole_rows(recipe: Recipe, report: Report) -> RowsRead:
+    """Every row. Raises only what `report` raises."""
+    from finetty.backend.dataset import read_rows
+
+    return _rows(recipe, lambda: read_rows(recipe, report))
+
+
+def _rows(recipe: Recipe, read: Callable[[], Rows]) -> RowsRead:
+    key = rows_key(recipe)
     if not recipe.dataset.train:
         return RowsRead(key)
     try:
-        from finetty.backend.dataset import read_rows
+        from finetty.backend.dataset import read_validation
 
-        return RowsRead(key, read_rows(recipe))
+        return RowsRead(key, read(), held_out=read_validation(recipe))
     except Refusal as refusal:
         return RowsRead(key, fault=as_finding(refusal, "dataset.train"))
     except Exception as error:
         return RowsRead(key, fault=_broken(error, "dataset.train"))
+
+
+def measure_rows(recipe: Recipe, folder: Path | None, rows: RowsRead, report: Report) -> DataRead:
+    """The rows as the model reads them; of first rows alone there are no facts. Raises only what `report` raises."""
+    key = data_key(recipe, folder)
+    encoder, fault = _encoder(recipe, folder)
+    if rows.rows is None or not rows.whole:
+        return DataRead(key if rows.rows is None else None, rows, encoder, fault=fault)
+    try:
+        from finetty.backend.dataset import data_facts
+
+        facts = data_facts(rows.rows, encoder, report, held_out=rows.held_out)
+        return DataRead(key, rows, encoder, facts, fault)
+    except Refusal as refusal:
+        return DataRead(key, rows, encoder, fault=as_finding(refusal, "template.name"))
+    except Exception as error:
+        return DataRead(key, rows, encoder, fault=_broken(error, "template.name"))
 
 
 def _encoder(recipe: Recipe, folder: Path | None) -> tuple[Encoder | None, Finding | None]:
@@ -161,7 +223,7 @@ def _encoder(recipe: Recipe, folder: Path | None) -> tuple[Encoder | None, Findi
 def as_finding(refusal: Refusal, option: str) -> Fault:
     """A refusal as an error finding; `option` is where to mend it when the refusal does not say."""
     place = f"{refusal.path.name}:{refusal.line}" if refusal.path is not None and refusal.line else ""
-    return Fault("error", refusal.option or option, refusal.said, refusal.fix, place)
+    return Fault("error", refusal.option or option, refusal.said, refusal.fix, place, refusal.path)
 
 
 def _broken(error: Exception, option: str) -> Fault:
@@ -171,6 +233,6 @@ def _broken(error: Exception, option: str) -> Fault:
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
         stat = Path(path).expanduser().stat()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return None
     return (stat.st_mtime_ns, stat.st_size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import os
 import select
 import signal
@@ -21,8 +22,10 @@ from typing import Any, TextIO
 
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.runs import EventLog, Run, send_command
+from finetty.backend.runs.commands import tell_this_process
 from finetty.backend.runs.console import trim_console
-from finetty.tui.errors import EXIT_FAILED, EXIT_REFUSED, said
+from finetty.tui import notifying, several
+from finetty.tui.errors import EXIT_REFUSED, exit_code_of, said
 from finetty.tui.follow import Follower, last_line
 from finetty.tui.holder import Holder
 from finetty.tui.language import _
@@ -32,7 +35,6 @@ from finetty.tui.processes import back_to_wizard, leave_terminal, point
 BROKE = message("run.broke", "Training could not begin: {kind}: {reason}")
 SEE_CONSOLE = message("run.see_console", "The whole account is in {path}.")
 
-EXIT_CODES = {"finished": 0, "stopped": 130}
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_TRIMS = 10.0
 SECONDS_FOR_A_LINE = 2.0
@@ -40,11 +42,17 @@ SECONDS_TO_ANSWER = 1800.0
 """How long a run that has a dashboard waits when it has to ask something."""
 
 
-def main() -> None:
+def main(ready: Callable[[], None] = lambda: None) -> None:
+    """`ready` returns once the libraries that were loaded ahead may be used."""
     arguments = sys.argv[1:]
+    if several.follows():
+        sys.exit(several.followed())
     folder = next(argument for argument in arguments if not argument.startswith("--"))
     try:
-        process = TrainingProcess(Run.open(Path(folder)), resume="--resume" in arguments)
+        run = Run.open(Path(folder))
+        if several.needed(run):
+            sys.exit(several.launch(run, [one for one in arguments if one.startswith("--")]))
+        process = TrainingProcess(run, resume="--resume" in arguments, ready=ready)
         sys.exit(process.run_plain() if "--plain" in arguments else process.run_dashboard())
     except Refusal as refusal:
         print(said(refusal), file=sys.stderr)
@@ -54,9 +62,9 @@ def main() -> None:
 class TrainingProcess:
     """One run in this process: the trainer's thread, the signals, and the terminal for as long as there is one."""
 
-    def __init__(self, run: Run, *, resume: bool = False) -> None:
+    def __init__(self, run: Run, *, resume: bool = False, ready: Callable[[], None] = lambda: None) -> None:
         self.run = run
-        self._resume = resume
+        self._resume, self._ready = resume, ready
         self._refusal: Refusal | None = None
         self._fault: str | None = None
         self._over = threading.Event()
@@ -104,8 +112,8 @@ class TrainingProcess:
 
     def _show(self) -> tuple[str | None, bool]:
         """The dashboard until it ends: its outcome, and whether it broke. Its end never ends the training."""
+        from finetty.tui.dashboard_app import DashboardApp
         from finetty.tui.driver import TerminalDriver
-        from finetty.tui.screens.dashboard import DashboardApp
 
         app: Any = DashboardApp(self.run, owner=True)
         app.driver_class = TerminalDriver
@@ -134,9 +142,9 @@ class TrainingProcess:
 
     def _carry_out(self) -> None:
         try:
-            _choose_libraries(self.run.plan_document())
             from finetty.backend import training
 
+            self._ready()
             carry_out = training.resume if self._resume else training.train
             carry_out(self.run, seconds_to_answer=self._seconds_to_answer)
         except Refusal as refusal:
@@ -173,6 +181,7 @@ class TrainingProcess:
             signal.signal(number, self._on_signal)
         self._out, self._err = _kept(1), _kept(2)
         self._redirect()
+        notifying.begin(self.run)
 
     def _say(self, line: str) -> None:
         _print(line, self._out)
@@ -193,8 +202,7 @@ class TrainingProcess:
         sys.stdout.flush()
         sys.stderr.flush()
         point(self.run.console_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 1, 2)
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        sys.stdout, sys.stderr = _console_stream(1), _console_stream(2)
         faulthandler.enable()
         threading.Thread(target=self._keep_console_small, name="console-trim", daemon=True).start()
 
@@ -234,29 +242,29 @@ class TrainingProcess:
         if self._over.is_set():
             self._when_over()
             return
-        with contextlib.suppress(Refusal):  # a full disk: the second signal still ends the process
+        try:
             send_command(self.run, "stop-and-save")
+        except Refusal:  # a full disk
+            tell_this_process("stop-and-save")
 
     def _exit_code(self) -> int:
         if self._refusal:
             return EXIT_REFUSED
-        state = self.run.status().state
-        if state == "stopped" and self._signal == signal.SIGTERM:
-            return 128 + signal.SIGTERM
-        return EXIT_CODES.get(state, EXIT_FAILED)
+        return exit_code_of(self.run.status().state, self._signal)
 
 
-def _choose_libraries(plan: dict[str, Any]) -> None:
-    """What has to be settled before torch is imported: threads, the card it sees, Unsloth (it patches transformers)."""
-    # A thread that waits for the others by spinning takes the core they need, as soon as anything else runs on the
-    # machine, the dashboard among it: measured under load, a step took three times as long as with sleeping waits.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    device = plan.get("memory", {}).get("device") or {}
-    if device.get("uuid"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = device["uuid"]
-    if plan.get("recipe", {}).get("acceleration", {}).get("unsloth"):
-        with contextlib.suppress(ImportError):  # training says what is missing and what to do
-            import unsloth  # type: ignore[import-not-found]  # noqa: F401
+class _Console(io.FileIO):
+    """Standard output or error on the console log: what a full disk does not take is dropped, and ends no training."""
+
+    def write(self, content: Any) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(content) or 0
+        return len(content)
+
+
+def _console_stream(descriptor: int) -> TextIO:
+    raw = _Console(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _kept(descriptor: int) -> TextIO:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from finetty.backend.messages import Message
+from finetty.backend.messages import Finding, Message
 from finetty.backend.runs import END_STATES
-from finetty.tui.widgets.curve import Curve, smoothed
+from finetty.tui.widgets.axis import Measure
+from finetty.tui.widgets.curve import STRENGTHS, Curve, Strength, smoothed
+from finetty.tui.widgets.ruler import Ruler
 
 Event = Mapping[str, Any]
 
@@ -29,6 +31,12 @@ class Alert:
     step: int | None
     option: str | None = None
     """The recipe's option at fault."""
+    choices: tuple[str, ...] = ()
+    """The commands that the run waits for, where it asks something."""
+    rows: int | None = None
+    """How many rows at once it would go on with."""
+    until: float | None = None
+    """How long it waits for an answer."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,20 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Other:
+    """Another process on a card and its bytes there; None where nobody says."""
+
+    pid: int
+    used: int | None = None
+    user: str | None = None
+    command: str | None = None
+
+
+@dataclass(frozen=True)
 class Gpu:
     """A card as it was read last. Bytes, percent, watts, degrees Celsius; None where it does not say, or is lost.
 
-    `process` is what the run itself takes, `peak` the most of that so far, `others` (pid, bytes) of everybody else.
+    `process` is what the run itself takes, `peak` the most of that so far, `others` everybody else's.
     """
 
     uuid: str
@@ -83,7 +101,7 @@ class Gpu:
     throttling: tuple[str, ...] | None = None
     process: int | None = None
     peak: int | None = None
-    others: tuple[tuple[int, int | None], ...] | None = None
+    others: tuple[Other, ...] | None = None
 
     @property
     def taken(self) -> int | None:
@@ -96,14 +114,18 @@ class Curves:
     """The run's curves, extended while they are drawn."""
 
     loss: Curve = field(default_factory=Curve)
-    smoothed: Curve = field(default_factory=Curve)
+    means: Mapping[Strength, Curve] = field(default_factory=lambda: {strength: Curve() for strength in STRENGTHS})
+    """The loss, smoothed more or less."""
     held_out: Curve = field(default_factory=Curve)
     learning_rate: Curve = field(default_factory=Curve)
     grad_norm: Curve = field(default_factory=Curve)
     speed: Curve = field(default_factory=Curve)
+    rulers: Mapping[Measure, Ruler] = field(default_factory=lambda: {"tokens": Ruler(), "time": Ruler()})
+    """Where the steps lie along the tokens seen and the milliseconds of training."""
 
-    def all(self) -> tuple[Curve, ...]:
-        return (self.loss, self.smoothed, self.held_out, self.learning_rate, self.grad_norm, self.speed)
+    def all(self) -> tuple[Curve | Ruler, ...]:
+        others = (self.held_out, self.learning_rate, self.grad_norm, self.speed)
+        return (self.loss, *self.means.values(), *others, *self.rulers.values())
 
 
 @dataclass(frozen=True)
@@ -132,6 +154,8 @@ class Figures:
     began: float | None = None
     """When the process that trains now, or trained last, began."""
     ended: float | None = None
+    worked: float = 0.0
+    """Seconds that earlier processes of the run took, before it was resumed."""
     activity: Message | None = None
     """What it last said of itself."""
     failure: Message | None = None
@@ -139,6 +163,12 @@ class Figures:
     cure: Message | None = None
     fault: str | None = None
     """The recipe's option that it failed by."""
+    threats: tuple[Finding, ...] | None = None
+    """What would end it although its terminal may go; None until the process that trains has looked."""
+    saved: Mapping[str, int] | None = None
+    """The files of its result with their sizes in bytes, once they are written through to the disk."""
+    question: Alert | None = None
+    """What it waits to be told. Whoever answers, and however long nobody does, it then has another state."""
 
 
 class Story:
@@ -152,8 +182,11 @@ class Story:
         self.answers: deque[Answer] = deque(maxlen=50)
         self.gpus: dict[str, Gpu] = {}
         self._steps: list[Event] = []
+        self._means: dict[Strength, float | None] = dict.fromkeys(STRENGTHS)
         self._elapsed: deque[tuple[int, float]] = deque(maxlen=STEPS_OF_PACE)
         self._held_out: list[tuple[float, int]] = []
+        self._time: float | None = None
+        """Of the event before the one that is told."""
         self._tell: dict[str, Callable[[Event], None]] = {
             "state": self._state,
             "eval": self._eval,
@@ -163,6 +196,8 @@ class Story:
             "alert": self._alert,
             "note": self._note,
             "command": self._command,
+            "session": self._session,
+            "output": self._output,
         }
 
     def take(self, events: Iterable[Event]) -> None:
@@ -175,6 +210,7 @@ class Story:
             elif kind in self._tell:
                 self._add_steps()
                 self._tell[kind](last)
+            self._time = last.get("time")
         self._add_steps()
         if last is not None:
             self._change(last_event=_number(last.get("time")) or self.figures.last_event)
@@ -202,9 +238,11 @@ class Story:
             return
         steps = [step for step, _event in rising]
         losses = [_number(event.get("loss")) for _step, event in rising]
-        means = smoothed(losses, self.figures.smoothed, len(self.curves.loss))
+        self._smooth(steps, losses)
         self.curves.loss.extend(steps, losses)
-        self.curves.smoothed.extend(steps, means)
+        self.curves.rulers["tokens"].extend(steps, [_number(event.get("tokens")) for _step, event in rising])
+        times = [_number(event.get("elapsed")) for _step, event in rising]
+        self.curves.rulers["time"].extend(steps, [None if time is None else 1000 * time for time in times])
         for curve, name in (
             (self.curves.learning_rate, "learning_rate"),
             (self.curves.grad_norm, "grad_norm"),
@@ -221,13 +259,20 @@ class Story:
             loss=losses[-1],
             loss_broken=losses[-1] is None,
             first_loss=next(known_losses, None) if self.figures.first_loss is None else self.figures.first_loss,
-            smoothed=next((mean for mean in reversed(means) if mean is not None), self.figures.smoothed),
+            smoothed=self._means["usual"],
             learning_rate=_number(newest.get("learning_rate")),
             grad_norm=_number(newest.get("grad_norm")),
             tokens=_whole(newest.get("tokens")) or self.figures.tokens,
             tokens_per_second=_number(newest.get("tokens_per_second")) or self.figures.tokens_per_second,
             pace=self._pace(),
         )
+
+    def _smooth(self, steps: list[int], losses: list[float | None]) -> None:
+        """Add to the smoothed curves; the loss itself is added after them."""
+        for strength, curve in self.curves.means.items():
+            means = smoothed(losses, self._means[strength], len(self.curves.loss), strength)
+            curve.extend(steps, means)
+            self._means[strength] = next((mean for mean in reversed(means) if mean is not None), self._means[strength])
 
     def _pace(self) -> float | None:
         """Seconds a step over the last steps. What took ten times the usual was a pause or a sleep, not training."""
@@ -245,14 +290,16 @@ class Story:
             curve.truncate(step)
         self._elapsed.clear()
         self._held_out = [(loss, at) for loss, at in self._held_out if at <= step]
-        kept_mean = self.curves.smoothed.nearest(step)
+        for strength, curve in self.curves.means.items():
+            kept = curve.nearest(step)
+            self._means[strength] = kept[1] if kept and kept[1] == kept[1] else None
         self.samples = {
             prompt: sample if (sample.after_step or 0) <= step else replace(sample, after=None, after_step=None)
             for prompt, sample in self.samples.items()
         }
         self._change(
             step=step,
-            smoothed=kept_mean[1] if kept_mean and kept_mean[1] == kept_mean[1] else None,
+            smoothed=self._means["usual"],
             held_out=self._held_out[-1][0] if self._held_out else None,
             held_out_best=min(self._held_out, default=None),
             pace=None,
@@ -263,14 +310,25 @@ class Story:
         if resumed_from is not None:
             self._go_back(resumed_from)
         state, at = event.get("state"), _number(event.get("time"))
+        if state != "paused":
+            self._change(question=None)
         if state == "loading" or resumed_from is not None:
-            self._change(began=at, ended=None, failure=None, cure=None, fault=None)
+            self._change(worked=self.figures.worked + self._process_seconds())
+            self._change(began=at, ended=None, failure=None, cure=None, fault=None, saved=None)
         if state in END_STATES:
             self._change(ended=at)
         if state == "failed":
             reason = next((alert for alert in reversed(self.alerts) if alert.level == "error"), None)
             if reason is not None:
                 self._change(failure=reason.message, cure=reason.advice, fault=reason.option)
+        elif state == "stopped" and self.alerts and self.alerts[-1].choices:
+            # the answer to what it asked: the option that it asked for is what has to be changed
+            self._change(fault=self.alerts[-1].option)
+
+    def _process_seconds(self) -> float:
+        """How long the process took that wrote last: from its beginning to its last event."""
+        began, last = self.figures.began, _number(self._time)
+        return max(0.0, last - began) if began is not None and last is not None else 0.0
 
     def _eval(self, event: Event) -> None:
         step, loss = _whole(event.get("step")), _number(event.get("loss"))
@@ -324,26 +382,56 @@ class Story:
             self.samples[prompt] = replace(known, after=answer, after_step=step)
 
     def _alert(self, event: Event) -> None:
-        said = _said(event, "message")
+        said = said_in(event, "message")
         if said is not None:
             at, step = _number(event.get("time")) or 0.0, _whole(event.get("step")) or self.figures.step or None
             option = event.get("option")
             fault = option if isinstance(option, str) else None
-            self.alerts.append(Alert(at, str(event.get("level")), said, _said(event, "advice"), step, fault))
+            listed = event.get("choices")
+            choices = tuple(map(str, listed)) if isinstance(listed, list) else ()
+            rows, until = _whole(event.get("rows")), _number(event.get("until"))
+            advice = said_in(event, "advice")
+            alert = Alert(at, str(event.get("level")), said, advice, step, fault, choices, rows, until)
+            self.alerts.append(alert)
+            if choices:
+                self._change(question=alert)
 
     def _note(self, event: Event) -> None:
-        self._change(activity=_said(event, "message") or _said(event, "text"))
+        self._change(activity=said_in(event, "message") or said_in(event, "text"))
+
+    def _session(self, event: Event) -> None:
+        try:
+            threats = tuple(Finding.from_json(one) for one in event["threats"])
+        except (KeyError, TypeError):
+            return
+        self._change(threats=threats)
+        at = _number(event.get("time")) or 0.0
+        known = [alert.message for alert in self.alerts]
+        for found in (one for one in threats if one.message not in known):
+            self.alerts.append(Alert(at, found.level, found.message, found.fix, None))
+
+    def _output(self, event: Event) -> None:
+        listed = event.get("files")
+        if isinstance(listed, dict):
+            self._change(saved={name: size for name, size in listed.items() if _whole(size) is not None})
 
     def _command(self, event: Event) -> None:
         texts = [str(event.get(name) or "") for name in ("id", "name", "result", "reason")]
         self.answers.append(Answer(*texts))
 
 
-def _others(listed: Any) -> tuple[tuple[int, int | None], ...] | None:
+def _others(listed: Any) -> tuple[Other, ...] | None:
     if not isinstance(listed, list):
         return None
-    entries = [(one.get("pid"), _whole(one.get("used"))) for one in listed if isinstance(one, dict)]
-    return tuple((pid, used) for pid, used in entries if isinstance(pid, int))
+    return tuple(
+        Other(one["pid"], _whole(one.get("used")), _word(one.get("user")), _word(one.get("command")))
+        for one in listed
+        if isinstance(one, dict) and isinstance(one.get("pid"), int)
+    )
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:
@@ -354,7 +442,7 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _said(event: Event, name: str) -> Message | None:
+def said_in(event: Event, name: str) -> Message | None:
     """The text called `name`, with the id and values that translate it where the event carries them under `said`."""
     text = event.get(name)
     if not isinstance(text, str) or not text:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+
+from finetty.backend.messages import size as size
 
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
@@ -10,6 +13,11 @@ _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 def visible(text: str) -> str:
     """The text with every control character but newline and tab written out: ESC as \\x1b, an override as \\u202e."""
     return "".join(_shown(character) for character in text)
+
+
+def one_line(text: str) -> str:
+    """The same in one line: a newline as ↵, a tab as a blank."""
+    return visible(text).replace("\n", "↵").replace("\t", " ")
 
 
 def _shown(character: str) -> str:
@@ -33,18 +41,6 @@ def width(text: str) -> int:
 def padded(text: str, cells: int) -> str:
     """The text with blanks behind it until it is so many cells wide."""
     return text + " " * max(0, cells - width(text))
-
-
-def size(count: int | None) -> str:
-    """Bytes in the unit that a person reads: 15.4 GB (1024-based, as cards are sold and measured)."""
-    if count is None:
-        return "?"
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit in {"B", "KB"} or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TB"
 
 
 def duration(seconds: float | None) -> str:
@@ -79,3 +75,11 @@ def short_count(number: int | None) -> str:
 
 def loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def ascii_only() -> bool:
+    """Whether --ascii was asked for, or the locale names another encoding than UTF-8. Without a locale it may be."""
+    if os.environ.get("FINETTY_ASCII"):
+        return True
+    named = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return "utf" not in next((locale for locale in named if locale), "utf-8").lower()

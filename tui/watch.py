@@ -16,8 +16,12 @@ from typing import Any
 
 import psutil
 
-from finetty.backend.messages import Refusal
+from finetty.backend.machine.host import HostReading, HostWatch, hostname
+from finetty.backend.messages import Finding, Refusal
 from finetty.backend.runs import END_STATES, EventReader, Run, Status
+from finetty.backend.runs.labels import labels_of
+from finetty.backend.runs.price import Price
+from finetty.tui.safety import lacking
 from finetty.tui.story import Alert, Answer, Curves, Figures, Gpu, Memory, Sample, Story
 from finetty.tui.text import visible
 
@@ -53,6 +57,14 @@ class View:
     output: Path | None = None
     """The folder of the result, once it is there."""
 
+    lacking: tuple[Finding, ...] | None = None
+    """What should be seen to before the machine is shut down; None while the run's process may still write."""
+
+    host: HostReading | None = None
+    """The machine, where the run is alive on the one that looks."""
+    price: Price | None = None
+    """Of an hour of the machine, where somebody said so."""
+
     @property
     def state(self) -> str:
         return self.status.state
@@ -84,11 +96,28 @@ class View:
         return max(0.0, end - began)
 
     @property
+    def cost(self) -> str | None:
+        """What the run has cost so far, the time of its earlier processes and its pauses among it."""
+        return None if self.price is None else self.price.cost(self.figures.worked + (self.elapsed or 0.0))
+
+    @property
+    def cost_in_all(self) -> str | None:
+        """What it will have cost at its end, at the pace of the last steps."""
+        if self.price is None or self.left is None:
+            return None
+        return self.price.cost(self.figures.worked + (self.elapsed or 0.0) + self.left)
+
+    @property
     def left(self) -> float | None:
         """Seconds of training that are left at the pace of the last steps; None while that is not known."""
         if self.total is None or self.figures.pace is None or self.over:
             return None
         return max(0, self.total - self.step) * self.figures.pace
+
+    @property
+    def question(self) -> Alert | None:
+        """What the run waits to be told now."""
+        return self.figures.question if self.state == "paused" and not self.unread else None
 
     @property
     def silence(self) -> float | None:
@@ -112,18 +141,12 @@ class Watch:
         self._console = ConsoleTail(run.console_path)
         self._device, self._predicted = predicted_memory(run)
         self._process: psutil.Process | None = None
+        self._host = HostWatch()
         self._peak = 0
 
     def poll(self, *, max_events: int = 5000) -> View:
         """What the run is like now, after the next events of its log. Raises Refusal when the run was removed."""
-        size = _size(self.run.events_path)
-        if self._reader.offset == 0 and size > LONG_LOG:
-            self._glanced = glance(self.run.events_path)
-        events = self._reader.read(max_events=max_events)
-        self._story.take(events)
-        unread = max(0, size - self._reader.offset) / size if events else 0.0
-        if not unread:
-            self._glanced = None
+        unread = self._read(max_events)
         story, status = self._glanced or self._story, self.run.status()
         return View(
             now=self._clock(),
@@ -139,11 +162,35 @@ class Watch:
             answers=tuple(story.answers),
             unread=unread,
             output=self.run.output if status.state in OVER and self.run.output.is_dir() else None,
+            host=self._look_at_host(status),
+            price=labels_of(self.run).price,
+            lacking=self._lacking(status, story.figures) if not unread else None,
         )
+
+    def _read(self, max_events: int) -> float:
+        """The next events; returns the share of the log that is unread. A long log is at first only glanced at."""
+        size = _size(self.run.events_path)
+        if self._reader.offset == 0 and size > LONG_LOG and self._glanced is None:
+            self._glanced = glance(self.run.events_path)
+            return 1.0
+        events = self._reader.read(max_events=max_events)
+        self._story.take(events)
+        unread = max(0, size - self._reader.offset) / size if events else 0.0
+        if not unread:
+            self._glanced = None
+        return unread
 
     def new_lines(self) -> list[str]:
         """What the console log grew by, as lines without escape sequences."""
         return self._console.read()
+
+    def _look_at_host(self, status: Status) -> HostReading | None:
+        here = status.pid is not None and status.host == hostname()
+        return self._host.look() if here and status.state not in OVER else None
+
+    def _lacking(self, status: Status, figures: Figures) -> tuple[Finding, ...] | None:
+        over = status.state in OVER and not self.run.is_alive()
+        return lacking(self.run, figures.saved) if over else None
 
     def _memory(self, gpus: Mapping[str, Gpu], status: Status) -> Memory:
         """On a card what the run was seen to take there; on a CPU the process's memory, as the system shows it."""
@@ -223,18 +270,20 @@ def predicted_memory(run: Run) -> tuple[Device, int | None]:
 
 def glance(path: Path) -> Story:
     """A long log by one line from each of GLANCES places and its whole last part, as if it held nothing else."""
-    story = Story()
+    events: list[dict[str, Any]] = []
     try:
         with path.open("rb") as file:
             end = max(0, _size(path) - _LOG_TAIL)
             for number in range(GLANCES):
                 file.seek(end * number // GLANCES)
                 lines = file.read(_LONGEST_SAMPLED_LINE).split(b"\n")
-                story.take(_events(lines[1:2] if number else lines[:-1]))
+                events += _events(lines[1:2] if number else lines[:-1])
             file.seek(end)
-            story.take(_events(file.read().split(b"\n")[1:-1]))
+            events += _events(file.read().split(b"\n")[1:-1])
     except OSError:
         pass
+    story = Story()
+    story.take(events)
     return story
 
 

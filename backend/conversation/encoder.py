@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, islice, pairwise
@@ -52,6 +53,8 @@ class Encoder:
     tokenizer: Tokenizer
     train_on: TrainOn = "assistant"
     cutoff: int | None = None
+    date: str | None = None
+    """The day that the template was made to write, where it asks for today's; in ISO's form."""
 
     @property
     def pad_token(self) -> str | None:
@@ -71,10 +74,19 @@ class Encoder:
         return list(next(self.encode_rows([row])).sequences)
 
     def encode_rows(self, rows: Iterable[Row]) -> Iterator[EncodedRow]:
-        """All rows, in their order, tokenized in batches on all cores."""
+        """All rows, in their order. A batch is tokenized, on all cores, while the next one is written."""
         waiting = iter(rows)
-        while batch := list(islice(waiting, BATCH_ROWS)):
-            yield from self._encode_batch(batch)
+        batch = list(islice(waiting, BATCH_ROWS))
+        written = self._written(batch)
+        if len(batch) < BATCH_ROWS:
+            yield from self._outcomes(written, self._tokenized(written))
+            return
+        with ThreadPoolExecutor(1, "tokenizer") as pool:
+            while written:
+                tokenized = pool.submit(self._tokenized, written)
+                following = self._written(list(islice(waiting, BATCH_ROWS)))
+                yield from self._outcomes(written, tokenized.result())
+                written = following
 
     def text(self, row: Row) -> str:
         """The text that the model reads of the row, whole; where a row becomes several texts, the last. Raises
@@ -82,7 +94,12 @@ class Encoder:
         return self._texts(row)[-1].text
 
     def prompt(self, turns: Sequence[Turn], tools: tuple[Mapping[str, Any], ...] = ()) -> list[int]:
-        """The ids that ask for the next answer, as inference renders them. Raises RowProblem."""
+        """The ids that ask for the next answer, as inference renders them; of a plain text's beginning, the text.
+
+        Raises RowProblem.
+        """
+        if Row(tuple(turns)).plain:
+            return self._ids(self._around_texts[0] + turns[0].content)
         return self._ids(self.renderer.prompt(turns, tools))
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
@@ -102,11 +119,18 @@ class Encoder:
     def is_special(self, token_id: int) -> bool:
         return token_id in self._special_ids
 
-    def _encode_batch(self, rows: Sequence[Row]) -> Iterator[EncodedRow]:
-        outcomes = [self._rendered(row) for row in rows]
-        texts = [piece.text for outcome in outcomes if isinstance(outcome, list) for piece in outcome]
-        encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
-        for row, outcome in zip(rows, outcomes, strict=True):
+    def _written(self, rows: Sequence[Row]) -> list[tuple[Row, list[Rendered] | Message]]:
+        return [(row, self._rendered(row)) for row in rows]
+
+    def _tokenized(self, written: Sequence[tuple[Row, list[Rendered] | Message]]) -> list[Encoding]:
+        texts = [piece.text for _, outcome in written if isinstance(outcome, list) for piece in outcome]
+        return self.tokenizer.encode_batch(texts, add_special_tokens=False)
+
+    def _outcomes(
+        self, written: Sequence[tuple[Row, list[Rendered] | Message]], tokenized: Sequence[Encoding]
+    ) -> Iterator[EncodedRow]:
+        encodings = iter(tokenized)
+        for row, outcome in written:
             if isinstance(outcome, Message):
                 yield EncodedRow(row, (), outcome)
             else:

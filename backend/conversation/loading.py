@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from finetty.backend.conversation.encoder import Encoder
@@ -64,10 +66,12 @@ FOLDED_SYSTEM = message(
     "This template has no place for a system prompt: it is put before the first question.",
 )
 ASKS_FOR_DATE = message(
-    "conversation.asks_for_date", "This template writes today's date into every row, so rows differ by the day."
+    "conversation.asks_for_date",
+    "This template writes the date into every row: {date} is taken, and the exported template keeps it.",
 )
 DOUBLED_BOS = message("conversation.doubled_bos", "The template writes the begin token {token} twice.")
 
+ASKING_FOR_DATE = re.compile(r"""\bstrftime_now\(\s*(?P<quote>['"])(?P<form>[^'"\\]*)(?P=quote)\s*\)""")
 _SYSTEM, _QUESTION, _ANSWER = "finettysystem", "finettyquestion", "finettyanswer"
 
 
@@ -94,8 +98,10 @@ def load_encoder(folder: Path, recipe: Recipe, *, cutoff: int | None = None) -> 
 
 def _own(files: ModelTokenizer, recipe: Recipe) -> Encoder:
     source = files.chat_templates.get("default") or next(iter(files.chat_templates.values()))
+    today = _day(recipe) if _compiled(source).asks_for_the_date else None
+    source = _with_date(source, today)
     template = _compiled(_with_defaults(source, recipe))
-    with_tools = files.chat_templates.get("tool_use")
+    with_tools = _with_date(files.chat_templates.get("tool_use", ""), today)
     renderer = Renderer(
         OWN_NAME,
         template,
@@ -105,7 +111,24 @@ def _own(files: ModelTokenizer, recipe: Recipe) -> Encoder:
     )
     if recipe.template.thinking is not True and _always_thinks(renderer):
         renderer = replace(renderer, template=_compiled(_with_switch(template.source)))
-    return _encoder(files, renderer, OWN(), files.special, [])
+    findings = [Finding("note", "template.date", ASKS_FOR_DATE(date=today.isoformat()))] if today else []
+    encoder = _encoder(files, renderer, OWN(), files.special, findings)
+    return replace(encoder, date=today.isoformat() if today else None)
+
+
+def _day(recipe: Recipe) -> date:
+    """The recipe's day; today's where it has none yet, or one that is in no calendar."""
+    try:
+        return date.fromisoformat(str(recipe.template.date))
+    except ValueError:
+        return date.today()
+
+
+def _with_date(source: str, today: date | None) -> str:
+    """The template with this day wherever it asks for today's in a form of its own: so it is exported as trained."""
+    if today is None:
+        return source
+    return ASKING_FOR_DATE.sub(lambda found: _quoted(today.strftime(found["form"])), source)
 
 
 def _compiled(source: str) -> ChatTemplate:
@@ -238,6 +261,10 @@ def _end_of_answer(files: ModelTokenizer, renderer: Renderer, written: str) -> s
     known = [text for text in (*renderer.ends, *_stop_texts(files)) if tail.strip().startswith(text)]
     if known:
         return max(known, key=len)
+    # Where a mark closes the answer and the turn's end follows it (Tiny Aya's), both are the answer's end.
+    later = [text for text in renderer.ends if text in tail]
+    if later:
+        return later[0]
     encoding = files.tokenizer.encode(tail.strip(), add_special_tokens=False)
     added = files.tokenizer.get_added_tokens_decoder()
     if encoding.ids and encoding.ids[0] in added and added[encoding.ids[0]].special:
@@ -276,8 +303,6 @@ def _about_ends(renderer: Renderer, end: str | None, end_ids: list[int]) -> Iter
 def _about_text(files: ModelTokenizer, renderer: Renderer, written: str, special: dict[str, str]) -> Iterator[Finding]:
     if renderer.folds_system:
         yield Finding("note", "template.system", FOLDED_SYSTEM())
-    if renderer.template.asks_for_the_date:
-        yield Finding("note", "template.name", ASKS_FOR_DATE())
     begin = special.get("bos_token")
     if begin and written.startswith(begin * 2):
         yield Finding("warning", "template.name", DOUBLED_BOS(token=begin), CHOOSE_ANOTHER())

@@ -80,6 +80,8 @@ class Reasoning:
     """Whether the model is to think when `enable_thinking` does not say."""
     system: str = ""
     """Begins the system prompt when the model is to think."""
+    system_join: str = ""
+    """Stands between that and the rest of the system prompt."""
     user_not: str = ""
     """Ends a question when the model is not to think."""
     trim: str = "\n"

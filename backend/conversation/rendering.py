@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from finetty.backend.conversation.rows import Row, Turn, has_reasoning
 from finetty.backend.conversation.sandbox import ChatTemplate, TemplateProblem
+from finetty.backend.conversation.skeleton import Skeleton, marked, skeleton_of
 from finetty.backend.messages import Message, message
 
 REFUSED = message("conversation.row_refused", "The template refuses this row: {reason}.")
@@ -22,6 +24,7 @@ NO_TOOLS = message("conversation.no_tools", "The row uses tools, and the templat
 NO_ANSWER = message("conversation.no_answer", "The row has no answer to learn.")
 
 TrainOn = Literal["assistant", "all", "last"]
+MOST_SKELETONS = 1000
 THINKING_NAMES = ("enable_thinking", "thinking")
 OPEN_THINKING = re.compile(r"<think>\s*$")
 
@@ -67,6 +70,9 @@ class Renderer:
 
     def rendered(self, row: Row, train_on: TrainOn) -> list[Rendered]:
         """The row's texts: one, or one an answer. Raises RowProblem."""
+        filled = self._filled(row)
+        if filled is not None:
+            return [_limited(text, train_on) for text in (filled if train_on == "assistant" else filled[-1:])]
         row = self._prepared(row)
         answers = [index for index, turn in enumerate(row.turns) if turn.role == "assistant"]
         if not answers:
@@ -77,6 +83,41 @@ class Renderer:
         if train_on != "assistant":
             answers = answers[-1:]
         return [_limited(self._alone(row, index), train_on) for index in answers]
+
+    def _filled(self, row: Row) -> list[Rendered] | None:
+        """The row's texts from the skeletons of its roles, which are the same as rendering it; None where that is not
+        certain."""
+        passed_on = None if row.tools or self.parts else self.template.passes_contents_on
+        if passed_on is None or not all(_is_plain(turn) and passed_on.holds(turn.content) for turn in row.turns):
+            return None
+        roles = tuple(turn.role for turn in row.turns)
+        if roles not in self._skeletons and len(self._skeletons) < MOST_SKELETONS:
+            self._skeletons[roles] = self._skeletons_of(roles)
+        skeletons = self._skeletons.get(roles)
+        return [Rendered(*skeleton.filled(row)) for skeleton in skeletons] if skeletons else None
+
+    def _skeletons_of(self, roles: Sequence[str]) -> tuple[Skeleton, ...]:
+        row = marked(roles)
+        answers = [index for index, role in enumerate(roles) if role == "assistant"]
+        try:
+            together = self._together(row, answers) if answers else None
+            texts = [together] if together is not None else [self._alone(row, index) for index in answers]
+        except RowProblem:
+            return ()
+        skeletons = tuple(skeleton for text in texts if (skeleton := self._skeleton(text, roles)) is not None)
+        return skeletons if len(skeletons) == len(texts) else ()
+
+    def _skeleton(self, written: Rendered, roles: Sequence[str]) -> Skeleton | None:
+        skeleton = skeleton_of(written.text, written.learned, roles)
+        if skeleton is None or not skeleton.has_ends(max(map(len, self.ends), default=0)):
+            return None
+        found = [self._end_at(skeleton.between[place + 1], 0) for place, _ in skeleton.answers]
+        return skeleton if found == [behind for _, behind in skeleton.answers] else None
+
+    @cached_property
+    def _skeletons(self) -> dict[tuple[str, ...], tuple[Skeleton, ...]]:
+        """By the roles of a conversation, one a text; none where each has to be rendered."""
+        return {}
 
     def whole(self, row: Row) -> str:
         """The conversation as the template writes it in one piece, whatever is learned of it. Raises RowProblem."""
@@ -210,6 +251,13 @@ class Renderer:
             written[name] = turn.reasoning
         if not known:
             written["content"] = f"<think>\n{turn.reasoning}\n</think>\n\n{turn.content}"
+
+
+def _is_plain(turn: Turn) -> bool:
+    """Whether nothing but its role and its content, which is not blank, is written of a turn."""
+    if turn.role == "tool" or turn.tool_calls or turn.reasoning or turn.name or turn.call_id:
+        return False
+    return bool(turn.content.strip()) and not (turn.role == "assistant" and "</think>" in turn.content)
 
 
 def _after_space(text: str, place: int) -> int:

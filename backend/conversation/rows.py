@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+LONGEST_BEGINNING = 400
+"""Characters of a plain text that a model is given to go on with."""
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -43,6 +46,25 @@ class Row:
         return len(self.turns) == 1 and self.turns[0].role == "assistant"
 
     @property
+    def asked(self) -> tuple[Turn, ...]:
+        """What the last answer answers; of a plain text its beginning, to be gone on with."""
+        if self.plain:
+            return (replace(self.turns[0], content=self.turns[0].content[: self._half]),)
+        return self.turns[:-1]
+
+    @property
+    def wanted(self) -> str:
+        """The last answer, with its tool calls as JSON; of a plain text what follows its beginning."""
+        if self.plain:
+            return self.turns[0].content[self._half : 2 * self._half]
+        calls = [json.dumps(call, ensure_ascii=False) for call in self.turns[-1].tool_calls]
+        return "\n".join(part for part in (self.turns[-1].content, *calls) if part)
+
+    @property
+    def _half(self) -> int:
+        return min(LONGEST_BEGINNING, len(self.turns[0].content) // 2)
+
+    @property
     def answers(self) -> tuple[str, ...]:
         return tuple(turn.content for turn in self.turns if turn.role == "assistant")
 
@@ -72,3 +94,9 @@ class Encoded:
     @property
     def trained_tokens(self) -> int:
         return sum(self.trained)
+
+    @property
+    def last_answer_tokens(self) -> int:
+        """Tokens of the last stretch that is learned."""
+        learned = bytes(self.trained).rstrip(b"\0")
+        return len(learned) - 1 - learned.rfind(b"\0")

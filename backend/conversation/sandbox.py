@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import jinja2
@@ -15,6 +16,8 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from finetty.backend.conversation.opaque import PassedOn, parsed, passes_contents_on
 
 LONGEST_TEMPLATE = 1 << 20
 SECONDS = 5.0
@@ -44,6 +47,12 @@ class ChatTemplate:
         except (jinja2.TemplateError, RecursionError, SyntaxError, ValueError, MemoryError) as error:
             raise TemplateProblem(_first_line(error)) from None
 
+    @cached_property
+    def passes_contents_on(self) -> PassedOn | None:
+        """Which contents the template writes without looking at them, so that the text around them depends on the
+        roles alone; None where it looks at all."""
+        return passes_contents_on(parsed(self.source, [_Marks, loopcontrols]))
+
     @property
     def asks_for_the_date(self) -> bool:
         return "strftime_now" in self.source
@@ -53,7 +62,8 @@ class ChatTemplate:
         budget = self._environment.allow(variables)
         parts, length = [], 0
         try:
-            for part in self._template.generate(variables):
+            context = self._template.new_context(dict(variables))
+            for part in self._template.root_render_func(context):
                 length += len(part)
                 if length > budget:
                     raise TemplateProblem("its output grows without bound")
@@ -217,19 +227,21 @@ def _times(value: Any) -> int:
 
 def _weight(value: Any, limit: int) -> int:
     """Characters and items in a value, counted as often as they would be written; stops counting at the limit."""
+    if type(value) is str:
+        return 1 + len(value)
     waiting, weight = [value], 0
     while waiting and weight <= limit:
         item = waiting.pop()
         weight += 1
-        if isinstance(item, str | bytes):
-            weight += len(item)
-        elif isinstance(item, dict):
+        if isinstance(item, dict):
             for key, inner in item.items():
-                weight += len(key) if isinstance(key, str) else 1
+                weight += len(key) if type(key) is str else 1
                 if type(inner) is str:
                     weight += len(inner)
-                else:
+                elif inner is not None and type(inner) is not bool:
                     waiting.append(inner)
+        elif isinstance(item, str | bytes):
+            weight += len(item)
         elif isinstance(item, list | tuple | set):
             waiting.extend(item)
     return weight

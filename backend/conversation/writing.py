@@ -128,7 +128,8 @@ def _opening(template: Template, tools: ToolFormat | None) -> Iterator[str]:
         yield "endif"
     if template.reasoning and template.reasoning.system:
         yield "if thinks"
-        yield f"set system = {_literal(template.reasoning.system)} ~ (system or '')"
+        begins, joined = _literal(template.reasoning.system), _literal(template.reasoning.system_join)
+        yield f"set system = {begins} ~ ({joined} ~ system if system else '')"
         yield "endif"
     if template.system_in == OWN_TURN:
         yield "if system is not none"

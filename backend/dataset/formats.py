@@ -1,17 +1,15 @@
-"""The ways to write a row: recognised from the columns, and read into turns."""
+"""The ways to write a row, and how each is read into turns."""
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from finetty.backend.conversation.rows import Role, Turn
 from finetty.backend.dataset.records import shown
-from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.messages import Message, message
 
 NOT_AN_OBJECT = message("dataset.not_an_object", "The row is {what}, not a JSON object.")
 MISSING = message("dataset.missing", "The row has no column {column}.")
@@ -33,15 +31,6 @@ BROKEN_CALL = message("dataset.broken_call", "Message {number} holds a tool call
 BROKEN_TOOLS = message("dataset.broken_tools", "The column {column} holds tools that are not valid.")
 TOO_DEEP = message("dataset.too_deep", "The row's tools are nested too deeply.")
 BROKEN_HISTORY = message("dataset.broken_history", "The column {column} is not a list of questions and answers.")
-
-NO_SUCH_COLUMN = message("dataset.no_such_column", "No row has a column {column}; there are: {columns}.")
-NO_SUCH_PART = message("dataset.no_such_part", "columns cannot name {part}; its keys are: {parts}.")
-NEAREST = message("dataset.nearest", "Did you mean {name}?")
-NAME_COLUMNS = message(
-    "dataset.name_columns",
-    "Name them in dataset.train, for example columns: {{instruction: question, output: answer}}.",
-)
-UNRECOGNISED = message("dataset.unrecognised", "It is not clear which columns to learn from; there are: {columns}.")
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -65,24 +54,12 @@ ROLES: dict[str, Role] = {
     "ipython": "tool",
 }
 CALL_ROLES = ("function_call", "tool_call")
-LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns")
-INSTRUCTIONS = (("instruction", "output"), ("instruction", "response"), ("instruction", "answer"))
-INPUTS = ("input", "context")
-PAIRS = (
-    ("prompt", "completion"),
-    ("prompt", "response"),
-    ("prompt", "answer"),
-    ("question", "answer"),
-    ("question", "response"),
-    ("query", "response"),
-    ("query", "answer"),
-    ("problem", "solution"),
-    ("input", "output"),
-    ("q", "a"),
-)
-SAMPLE_ROWS = 200
 DEEPEST = 100
 """Levels of lists and objects in tools and calls: whoever writes them as text again needs a stack for each."""
+
+
+Columns = Mapping[str, str | None]
+"""Part → the column that it is; None says that no column is."""
 
 
 class Unusable(Exception):
@@ -98,13 +75,22 @@ class Format:
     """How a file's rows are written: its name, the file's column for each part, and the share of rows that fit."""
 
     name: str
-    columns: Mapping[str, str]
+    columns: Columns
     sure: float = 1.0
     tags: Mapping[str, str] = field(default_factory=dict)
     """LLaMA-Factory's names for roles and contents, where they are not the usual ones."""
 
-    def column(self, part: str) -> str:
+    def column(self, part: str) -> str | None:
         return self.columns.get(part, part)
+
+    def value(self, record: dict[str, Any], part: str) -> Any:
+        """What a record has as this part; None where it has nothing."""
+        column = self.column(part)
+        return None if column is None else record.get(column)
+
+    def called(self, part: str) -> str:
+        """What the part is called in a sentence about a row."""
+        return shown(self.column(part) or part)
 
 
 Tools = tuple[Mapping[str, Any], ...]
@@ -123,23 +109,6 @@ def read_record(record: Any, form: Format) -> tuple[tuple[Turn, ...], Tools]:
     return _in_order(turns), tools
 
 
-def recognise(sample: Sequence[Any], asked: str, columns: Mapping[str, str]) -> Format:
-    """The format of a file from its first records; `asked` and `columns` are what the recipe says of it.
-
-    Raises Refusal: columns that no row has, or nothing recognised.
-    """
-    rows = [record for record in sample if isinstance(record, dict)]
-    _check_columns(rows, columns)
-    name = asked if asked != "auto" else _named_by(columns)
-    guesses = Counter(guess for record in rows if (guess := _guess(record, name)))
-    if guesses:
-        (best, found), count = guesses.most_common(1)[0]
-        return Format(name or best, {**dict(found), **columns}, count / len(rows))
-    if name is None:
-        _refuse_columns(rows)
-    return Format(str(name), dict(columns))
-
-
 def kind_of(value: Any) -> str:
     """A value's kind in words."""
     if value is None:
@@ -155,102 +124,6 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "something else")
 
 
-def _guess(record: dict[str, Any], name: str | None) -> tuple[str, tuple[tuple[str, str], ...]] | None:
-    """The format and the columns that this record alone suggests; only of the format `name`, if one is known."""
-    lowered = {key.lower(): key for key in record}
-    for suggest in (_guess_turns, _guess_alpaca, _guess_pair, _guess_text):
-        guess = suggest(record, lowered)
-        if guess and (name is None or guess[0] == name):
-            return guess[0], tuple(sorted(guess[1].items()))
-    return None
-
-
-Guess = tuple[str, dict[str, str]] | None
-
-
-def _guess_turns(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
-    for word in LISTS:
-        value = _as_list(record.get(lowered.get(word, word)))
-        if isinstance(value, list) and (not value or isinstance(value[0], dict)):
-            name = "sharegpt" if value and "from" in value[0] else "messages"
-            return name, {_TURNS[name]: lowered[word]}
-    return None
-
-
-def _guess_alpaca(_record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
-    for question, answer in INSTRUCTIONS:
-        if question in lowered and answer in lowered:
-            found = {"instruction": lowered[question], "output": lowered[answer]}
-            more = next((lowered[word] for word in INPUTS if word in lowered), None)
-            return "alpaca", {**found, "input": more} if more else found
-    return None
-
-
-def _guess_pair(_record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
-    for question, answer in PAIRS:
-        if question in lowered and answer in lowered:
-            return "prompt_completion", {"prompt": lowered[question], "completion": lowered[answer]}
-    return None
-
-
-def _guess_text(record: dict[str, Any], lowered: Mapping[str, str]) -> Guess:
-    column = lowered.get("text")
-    return ("text", {"text": column}) if column and isinstance(record[column], str) else None
-
-
-PARTS = {
-    "alpaca": ("instruction", "input", "output", "system", "history", "tools"),
-    "sharegpt": ("conversations", "system", "tools"),
-    "messages": ("messages", "system", "tools"),
-    "prompt_completion": ("prompt", "completion", "system", "tools"),
-    "text": ("text",),
-}
-_TURNS = {"sharegpt": "conversations", "messages": "messages"}
-_NAMED_BY = {
-    "messages": "messages",
-    "conversations": "sharegpt",
-    "prompt": "prompt_completion",
-    "completion": "prompt_completion",
-    "instruction": "alpaca",
-    "output": "alpaca",
-    "history": "alpaca",
-    "text": "text",
-}
-
-
-def _named_by(columns: Mapping[str, str]) -> str | None:
-    return next((name for part, name in _NAMED_BY.items() if part in columns), None)
-
-
-def _check_columns(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> None:
-    parts = sorted({part for names in PARTS.values() for part in names})
-    for part, column in columns.items():
-        if part not in parts:
-            fix = _nearest(part, parts)
-            raise Refusal(NO_SUCH_PART(part=part, parts=", ".join(parts)), fix, option="dataset.train")
-        if rows and not any(column in record for record in rows):
-            there = _column_names(rows)
-            said = NO_SUCH_COLUMN(column=column, columns=", ".join(there) or "none")
-            raise Refusal(said, _nearest(column, there), option="dataset.train")
-
-
-def _nearest(wrong: str, right: Sequence[str]) -> Message | None:
-    near = difflib.get_close_matches(wrong, right, n=1, cutoff=0.5)
-    return NEAREST(name=near[0]) if near else None
-
-
-def _refuse_columns(rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        there = ", ".join(_column_names(rows)) or "none"
-        raise Refusal(UNRECOGNISED(columns=there), NAME_COLUMNS(), option="dataset.train")
-    raise Unusable(NOT_AN_OBJECT(what="something else"))
-
-
-def _column_names(rows: Sequence[dict[str, Any]]) -> list[str]:
-    names = dict.fromkeys(shown(key) for record in rows for key in record)
-    return list(names)[:20]
-
-
 def _alpaca(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     yield from _system(record, form)
     yield from _history(record, form)
@@ -260,15 +133,14 @@ def _alpaca(record: dict[str, Any], form: Format) -> Iterator[Turn]:
 
 
 def _history(record: dict[str, Any], form: Format) -> Iterator[Turn]:
-    column = form.column("history")
-    history = _as_list(record.get(column)) or None
+    history = as_list(form.value(record, "history")) or None
     if history is None:
         return
     if not isinstance(history, list):
-        raise Unusable(BROKEN_HISTORY(column=shown(column)))
+        raise Unusable(BROKEN_HISTORY(column=form.called("history")))
     for pair in history:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            raise Unusable(BROKEN_HISTORY(column=shown(column)))
+            raise Unusable(BROKEN_HISTORY(column=form.called("history")))
         yield Turn("user", pair[0])
         yield Turn("assistant", pair[1])
 
@@ -276,7 +148,7 @@ def _history(record: dict[str, Any], form: Format) -> Iterator[Turn]:
 def _prompt_completion(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     yield from _system(record, form)
     for part, role in (("prompt", "user"), ("completion", "assistant")):
-        value = record.get(form.column(part))
+        value = form.value(record, part)
         if isinstance(value, list):
             yield from _turns(value, form.tags)
         else:
@@ -284,17 +156,17 @@ def _prompt_completion(record: dict[str, Any], form: Format) -> Iterator[Turn]:
 
 
 def _messages(record: dict[str, Any], form: Format) -> Iterator[Turn]:
-    column = form.column(_TURNS[form.name])
-    if column not in record:
-        raise Unusable(MISSING(column=shown(column)))
-    turns = _as_list(record[column])
+    part = TURNS_PART[form.name]
+    if form.column(part) not in record:
+        raise Unusable(MISSING(column=form.called(part)))
+    turns = as_list(form.value(record, part))
     if not isinstance(turns, list):
-        raise Unusable(NOT_TURNS(column=shown(column), what=kind_of(turns)))
+        raise Unusable(NOT_TURNS(column=form.called(part), what=kind_of(turns)))
     yield from _system(record, form)
     yield from _turns(turns, form.tags)
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A list that a table's cell holds as JSON; anything else as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
@@ -312,6 +184,8 @@ def _plain_text(record: dict[str, Any], form: Format) -> Iterator[Turn]:
     yield Turn("assistant", text)
 
 
+TURNS_PART = {"sharegpt": "conversations", "messages": "messages"}
+"""The part that holds the messages."""
 _READERS: dict[str, Callable[[dict[str, Any], Format], Iterator[Turn]]] = {
     "alpaca": _alpaca,
     "sharegpt": _messages,
@@ -332,13 +206,13 @@ def _text(record: dict[str, Any], form: Format, part: str, *, needed: bool = Fal
     column = form.column(part)
     if column not in record:
         if needed:
-            raise Unusable(MISSING(column=shown(column)))
+            raise Unusable(MISSING(column=form.called(part)))
         return ""
     value = record[column]
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Unusable(NOT_TEXT(column=shown(column), what=kind_of(value)))
+        raise Unusable(NOT_TEXT(column=form.called(part), what=kind_of(value)))
     return value
 
 
@@ -355,13 +229,13 @@ _TAGS = {"user_tag": "user", "assistant_tag": "assistant", "observation_tag": "t
 def _retagged(said: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     """A message whose role and content are named otherwise, with the usual names."""
     roles = {tags[tag]: role for tag, role in {**_TAGS, "function_tag": "function_call"}.items() if tag in tags}
-    role = said.get(tags.get("role_tag", "from"))
-    content = said.get(tags.get("content_tag", "value"))
-    return {**said, "role": roles.get(role, role) if isinstance(role, str) else role, "content": content}
+    role = said.get(tags["role_tag"]) if "role_tag" in tags else _role(said)
+    again = {**said, "role": roles.get(role, role) if isinstance(role, str) else role}
+    return {**again, "content": said.get(tags["content_tag"])} if "content_tag" in tags else again
 
 
 def _turn(said: dict[str, Any], number: int) -> Turn:
-    written = next((said[key] for key in ("role", "from", "speaker") if key in said), None)
+    written = _role(said)
     if not isinstance(written, str):
         raise Unusable(NO_ROLE(number=number))
     role = ROLES.get(written.strip().lower())
@@ -382,6 +256,10 @@ def _turn(said: dict[str, Any], number: int) -> Turn:
         name if isinstance(name, str) and role == "tool" else None,
         call_id if isinstance(call_id, str) and role == "tool" else None,
     )
+
+
+def _role(said: dict[str, Any]) -> Any:
+    return next((said[key] for key in ("role", "from", "speaker") if key in said), None)
 
 
 def _content(value: Any, number: int) -> str:
@@ -433,17 +311,16 @@ def _json(text: str, number: int) -> Any:
 
 def _tools(record: dict[str, Any], form: Format) -> Tools:
     """The tools that a row offers, as JSON schemas in OpenAI's form."""
-    column = form.column("tools")
-    value = record.get(column)
+    value = form.value(record, "tools")
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.strip() else None
         except (ValueError, RecursionError):
-            raise Unusable(BROKEN_TOOLS(column=shown(column))) from None
+            raise Unusable(BROKEN_TOOLS(column=form.called("tools"))) from None
     if not value:
         return ()
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
-        raise Unusable(BROKEN_TOOLS(column=shown(column)))
+        raise Unusable(BROKEN_TOOLS(column=form.called("tools")))
     return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in value)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from finetty.backend.dataset.records import shown
 from finetty.backend.messages import Refusal, message
+from finetty.backend.models import sites
+from finetty.backend.models.places import hub_cache
 from finetty.backend.models.sources import hub_reachable
 
 NOT_HERE = message("dataset.not_here", "The dataset {name} is not on this machine, and the Hub cannot be reached.")
@@ -20,7 +22,7 @@ CHECK_DATASET = message("dataset.check_dataset", "Check the name; a private one 
 GATED_DATASET = message("dataset.gated_dataset", "The dataset {name} asks for its terms to be accepted first.")
 ACCEPT_TERMS = message("dataset.accept_terms", "Accept them on its page, then log in here with `hf auth login`.")
 NO_ROOM_FOR_IT = message(
-    "dataset.no_room_for_it", "The dataset {name} takes {needed:,} bytes and {free:,} are free in {folder}."
+    "dataset.no_room_for_it", "The dataset {name} takes {needed:size} and {free:size} are free in {folder}."
 )
 MOVE_CACHE = message("dataset.move_cache", "Free some space, or move the cache with HF_HOME.")
 DOWNLOAD_FAILED = message("dataset.download_failed", "The download of the dataset {name} failed: {reason}.")
@@ -44,7 +46,7 @@ def dataset_folder(name: str, *, download: bool) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
+        return Path(snapshot_download(name, repo_type="dataset", cache_dir=hub_cache(), local_files_only=True))
     except HFValidationError:
         raise Refusal(NOT_ON_HUB(name=name[:200]), CHECK_DATASET(), option="dataset.train") from None
     except LocalEntryNotFoundError:
@@ -54,7 +56,11 @@ def dataset_folder(name: str, *, download: bool) -> Path:
             raise Refusal(NOT_HERE(name=name), BRING_FILES(), option="dataset.train") from None
     try:
         _check_room(name)
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=WANTED))
+        return Path(
+            snapshot_download(
+                name, repo_type="dataset", cache_dir=hub_cache(), endpoint=sites.hub(), allow_patterns=WANTED
+            )
+        )
     except GatedRepoError:
         raise Refusal(GATED_DATASET(name=name), ACCEPT_TERMS(), option="dataset.train") from None
     except RepositoryNotFoundError:
@@ -70,12 +76,11 @@ def dataset_folder(name: str, *, download: bool) -> Path:
 
 def _check_room(name: str) -> None:
     from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_CACHE
 
-    found: Any = HfApi().dataset_info(name, files_metadata=True)
+    found: Any = HfApi(endpoint=sites.hub()).dataset_info(name, files_metadata=True)
     wanted = [file for file in found.siblings or [] if any(fnmatch(file.rfilename, pattern) for pattern in WANTED)]
     needed = sum(file.size or 0 for file in wanted)
-    folder = next(path for path in (Path(HF_HUB_CACHE), *Path(HF_HUB_CACHE).parents) if path.exists())
+    folder = next(path for path in (hub_cache(), *hub_cache().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
         said = NO_ROOM_FOR_IT(name=name, needed=needed, free=free, folder=folder)

@@ -14,6 +14,7 @@ from typing import Any, overload
 
 from finetty.backend.conversation.rows import Row, Turn
 from finetty.backend.messages import Refusal, message
+from finetty.backend.settings import own_cache
 
 NO_ROOM = message("dataset.no_room", "The rows cannot be put aside in {folder}: {reason}.")
 FREE_SPACE = message("dataset.free_space", "Free some space there, or name another folder in XDG_CACHE_HOME.")
@@ -108,7 +109,7 @@ class KeptRows(Sequence[Row]):
 
 def _folder() -> Path:
     """finetty's cache, which is a disk where /tmp may be memory; where it cannot be written, the usual place."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetty"
+    cache = own_cache()
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:

@@ -47,7 +47,7 @@ class Part:
     path: Path
     name: str
     format: str = "auto"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

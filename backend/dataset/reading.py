@@ -19,15 +19,14 @@ from finetty.backend.dataset.formats import (
     EMPTY_ANSWER,
     EMPTY_QUESTION,
     EMPTY_TEXT,
-    SAMPLE_ROWS,
     Format,
     Unusable,
     read_record,
-    recognise,
 )
 from finetty.backend.dataset.kept import KeptRows, RowStore
 from finetty.backend.dataset.mixing import Stretch, mixed
 from finetty.backend.dataset.places import Part, parts_of
+from finetty.backend.dataset.recognition import SAMPLE_ROWS, recognise
 from finetty.backend.dataset.records import Record, shown
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import DataFile, Recipe
@@ -81,6 +80,8 @@ class Rows:
     sha256: str = ""
     read: int = 0
     """Records found in the files, used or not."""
+    seed: int = 0
+    """That of the recipe that they were read for."""
     whole: bool = True
     """False where only the first rows of each file were looked at."""
 
@@ -124,9 +125,18 @@ def first_look(recipe: Recipe, rows: int = FIRST_LOOK_ROWS) -> Rows:
 
 
 def read_validation(recipe: Recipe) -> Rows | None:
-    """The rows of the recipe's validation file; None where validation rows come from the training files."""
+    """The rows of the recipe's validation file; None where validation rows come from the training files.
+
+    Raises Refusal as `read_rows` does.
+    """
     path = recipe.dataset.validation
-    return _read([DataFile(path=path)], 0) if isinstance(path, str) and path != "auto" else None
+    if not isinstance(path, str) or path == "auto":
+        return None
+    try:
+        return _read([DataFile(path=path)], 0)
+    except Refusal as refusal:
+        where = "dataset.validation"
+        raise Refusal(refusal.said, refusal.fix, option=where, path=refusal.path, line=refusal.line) from None
 
 
 def _train_files(recipe: Recipe) -> Sequence[DataFile]:
@@ -162,7 +172,7 @@ class _Reading:
     def __init__(self, files: Sequence[DataFile], seed: int, report: Report | None, most: int | None) -> None:
         self.entries = [(file.weight, parts_of(file)) for file in files]
         self.seed, self.most = seed, most
-        self.rows, self.refusals, self.store = Rows(), Refusals(), RowStore()
+        self.rows, self.refusals, self.store = Rows(seed=seed), Refusals(), RowStore()
         self.seen: set[bytes] = set()
         self.done_before = 0
         self.reporter = Reporter(report, sum(_size(part) for _, parts in self.entries for part in parts))
@@ -202,7 +212,7 @@ class _Reading:
         source = RowsFile(part.path, plain=part.format == "text")
         found = source.records()
         sample = list(islice(found, SAMPLE_ROWS))
-        form = _format(part, sample)
+        form = format_of(part, sample)
         self.rows.formats[part.name], self.rows.recognised[part.name] = form.name, form
         for number, record in enumerate(chain(sample, found)):
             if number == self.most:
@@ -234,11 +244,15 @@ def _size(part: Part) -> int:
         return 0
 
 
-def _format(part: Part, sample: list[Record]) -> Format:
-    """The file's format; a file without a single object has none, and its rows are refused."""
+def format_of(part: Part, sample: Sequence[Record]) -> Format:
+    """The file's format; a file without a single object has none, and its rows are refused.
+
+    Raises Refusal as `recognise` does.
+    """
     values: list[Any] = [record.value for record in sample]
     try:
-        return replace(recognise(values, part.format, part.columns), tags=part.tags)
+        form = recognise(values, part.format, part.columns)
+        return replace(form, tags={**part.tags, **form.tags})
     except Unusable:
         return Format("messages", {})
     except Refusal as refusal:

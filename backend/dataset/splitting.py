@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -19,10 +20,20 @@ def split_rows(rows: Sequence[Row], validation_rows: int, seed: int) -> tuple[Se
     """
     count = max(0, min(validation_rows, len(rows) - 1))
     marks = list(_marks(rows)) if count else []
-    ranked = sorted(range(len(marks)), key=lambda index: (_rank(marks[index], seed), index))
+    ranked = _ranked(marks, seed)
     kept_back = _first_whole_groups(ranked, marks, count)
     sides = [index for index in range(len(rows)) if index not in kept_back], sorted(kept_back)
     return _chosen(rows, sides[0]), _chosen(rows, sides[1])
+
+
+def held_out_order(rows: Sequence[Row], seed: int) -> array[int]:
+    """The rows' places in the order in which `split_rows` keeps them back; empty where a row is there twice."""
+    marks = list(_marks(rows))
+    return array("L", _ranked(marks, seed) if len(set(marks)) == len(marks) else ())
+
+
+def _ranked(marks: Sequence[bytes], seed: int) -> list[int]:
+    return sorted(range(len(marks)), key=lambda index: (_rank(marks[index], seed), index))
 
 
 def _first_whole_groups(ranked: Sequence[int], marks: Sequence[bytes], count: int) -> set[int]:

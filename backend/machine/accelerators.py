@@ -7,29 +7,55 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.apart import last_words, python_apart
+from finetty.backend.files import write_whole
+from finetty.backend.folders import cache_root
 from finetty.backend.machine.facts import Accelerator
+from finetty.backend.packages import installed_version
 
 PACKAGES = {
-    "flash_attn": "flash-attn",
+    "kernels": "kernels",
     "unsloth": "unsloth",
     "liger_kernel": "liger-kernel",
     "bitsandbytes": "bitsandbytes",
+    "flash_attn": "flash-attn",
+    "flash_attn_interface": "flash-attn-3",
+    "gptqmodel": "gptqmodel",
+    "deepspeed": "deepspeed",
 }
-"""Import name → package name."""
+"""Import name → package name. accelerate imports DeepSpeed wherever it is installed, so a broken one ends a run."""
 INSTALL = {
-    "flash_attn": "pip install flash-attn --no-build-isolation",
+    "kernels": "pip install 'kernels>=0.16,<0.17'",
     "unsloth": "pip install --no-deps unsloth unsloth_zoo",
     "liger_kernel": "pip install liger-kernel",
     "bitsandbytes": "pip install bitsandbytes",
+    "flash_attn": "pip install flash-attn --no-build-isolation",
+    "flash_attn_interface": (
+        "git clone https://github.com/Dao-AILab/flash-attention && cd flash-attention/hopper && python setup.py install"
+    ),
+    "gptqmodel": "pip install gptqmodel optimum",
+    "deepspeed": "pip install deepspeed",
 }
+SERIES = {"kernels": "0.16."}
+"""The only versions that the installed transformers takes (KERNELS_MIN_VERSION and KERNELS_MAX_VERSION)."""
+HUB_FLASH_ATTENTION = "kernels-community/flash-attn2"
+"""FlashAttention-2 ready-made, as transformers names it (FLASH_ATTN_KERNEL_FALLBACK). No other publisher's: what is
+fetched runs with the user's rights."""
+TRIED = {
+    "kernels": (
+        "import torch, transformers.integrations.hub_kernels as hub\n"
+        f"name = '{HUB_FLASH_ATTENTION}'\n"
+        "torch.cuda.is_available() and hub.get_kernel(name, version=hub.get_attn_kernel_version(name))"
+    )
+}
+"""Where it takes more than an import to know: the kernel is fetched once, and runs find it in the cache."""
 NEEDS = {"unsloth": ("unsloth_zoo",)}
 """Packages without which it does not import; --no-deps leaves them to whoever installs."""
+EXTRAS = ("tensorboard", "wandb", "trackio", "optimum")
 PATIENCE = 180
 """Seconds for one import: Unsloth's takes 20 on two cores."""
 
@@ -42,17 +68,18 @@ def accelerators() -> dict[str, Accelerator]:
 
 def _glance(name: str) -> Accelerator:
     for package in (PACKAGES[name], *NEEDS.get(name, ())):
-        version = _version(package)
+        version = installed_version(package)
         if version is None:
             return Accelerator(name, None, f"{package} is not installed", INSTALL[name])
-    return Accelerator(name, _version(PACKAGES[name]))
+    version, series = installed_version(PACKAGES[name]) or "", SERIES.get(name, "")
+    if not version.startswith(series):
+        return Accelerator(name, None, f"version {version} is none that transformers takes ({series}*)", INSTALL[name])
+    return Accelerator(name, version)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def extras() -> tuple[str, ...]:
+    """Which of the packages that one option or another needs are installed."""
+    return tuple(package for package in EXTRAS if installed_version(package) is not None)
 
 
 def prove() -> dict[str, Accelerator]:
@@ -67,25 +94,12 @@ def _imported(name: str) -> Accelerator:
     if glance.version is None:
         return glance
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", f"import {name}"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = python_apart(TRIED.get(name, f"import {name}"), PATIENCE)
     except subprocess.TimeoutExpired:
         return Accelerator(name, None, f"importing it took more than {PATIENCE} s", INSTALL[name])
     if done.returncode == 0:
         return glance
-    return Accelerator(name, None, f"version {glance.version} does not import: {_last_line(done)}", _mend(name))
-
-
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"exit code {done.returncode}"
+    return Accelerator(name, None, f"version {glance.version} does not import: {last_words(done)}", _mend(name))
 
 
 def _mend(name: str) -> str:
@@ -96,9 +110,9 @@ def _mend(name: str) -> str:
     )
 
 
-def _memory_file() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "finetty" / "accelerators.json"
+def memory_file() -> Path:
+    """Where it is kept what imports in this environment; a machine's own, so it goes with no folder that is chosen."""
+    return cache_root() / "finetty" / "accelerators.json"
 
 
 def _environment() -> str:
@@ -114,7 +128,7 @@ def _environment() -> str:
 
 def _remembered() -> dict[str, Accelerator]:
     try:
-        stored: Any = json.loads(_memory_file().read_text(encoding="utf-8"))
+        stored: Any = json.loads(memory_file().read_text(encoding="utf-8"))
         if stored["environment"] != _environment():
             return {}
         return {name: Accelerator(**stored["found"][name]) for name in PACKAGES}
@@ -124,11 +138,9 @@ def _remembered() -> dict[str, Accelerator]:
 
 def _remember(found: dict[str, Accelerator]) -> None:
     content = {"environment": _environment(), "found": {name: asdict(one) for name, one in found.items()}}
-    path = _memory_file()
+    path = memory_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(content, file)
-        Path(file.name).replace(path)
+        write_whole(path, json.dumps(content).encode())
     except OSError:
         return

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import socket
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +74,44 @@ def disk_free(folder: Path | None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class HostReading:
+    """`busy` is the share of the processors' time since the last look, 0 to 1; None at the first. Memory in bytes."""
+
+    busy: float | None
+    free: int
+    total: int
+
+
+class HostWatch:
+    """Looks at the machine again and again."""
+
+    def __init__(self) -> None:
+        self._times: tuple[float, float] | None = None
+
+    def look(self) -> HostReading:
+        before, self._times = self._times, _processor_times()
+        total, free = memory()
+        return HostReading(_share(before, self._times), free, total)
+
+
+def _processor_times() -> tuple[float, float] | None:
+    """Seconds that all processors idled, and all of their seconds, since the machine began; None where unknown."""
+    try:
+        times = psutil.cpu_times()
+    except (OSError, RuntimeError):
+        return None
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # A guest's time is counted among its host's already.
+    return idle, sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+
+
+def _share(before: tuple[float, float] | None, now: tuple[float, float] | None) -> float | None:
+    if before is None or now is None or now[1] <= before[1]:
+        return None
+    return min(1.0, max(0.0, 1 - (now[0] - before[0]) / (now[1] - before[1])))
+
+
 def hostname() -> str:
     return socket.gethostname()
 
@@ -93,3 +132,8 @@ def _cpuinfo(key: str) -> str:
             return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
     except OSError:
         return ""
+
+
+def processes_of_run() -> int:
+    """How many processes torchrun started together with this one; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from finetty.backend.machine import host
-from finetty.backend.machine.accelerators import accelerators
+from finetty.backend.machine.accelerators import accelerators, extras
 from finetty.backend.machine.facts import MachineFacts
 from finetty.backend.machine.gpus import cards
+from finetty.backend.machine.peaks import stored_peaks
 from finetty.backend.machine.torch_here import installed_torch
 
 
@@ -28,6 +29,9 @@ def machine_facts(runs_root: Path | None = None) -> MachineFacts:
         driver=found.driver,
         gpu_reason=found.reason,
         accelerators=accelerators(),
+        extras=extras(),
         torch_version=torch.version,
         torch_cuda=torch.cuda,
+        peaks=stored_peaks() if found.gpus else (),
+        processes=host.processes_of_run(),
     )

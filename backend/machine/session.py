@@ -16,15 +16,21 @@ LOGIND = message("session.logind", "This system ends everything that a user runs
 LINGER = message(
     "session.linger", "Start it with `loginctl enable-linger && systemd-run --user --scope finetty`, and it stays."
 )
+MANAGER = message("session.manager", "This system ends what runs under your user manager when you log out.")
+STAY = message("session.stay", "`loginctl enable-linger` keeps it, this run too.")
 CONTAINER = message("session.container", "This container ends when its first process, {name}, is left.")
 KEEP_CONTAINER = message(
     "session.keep_container",
     "Leave it with Ctrl+P Ctrl+Q, or start the container detached (docker run -d) and exec in.",
 )
 
-SHELLS = frozenset({"ash", "bash", "dash", "fish", "ksh", "sh", "tcsh", "zsh"})
+LEFT_BY_HAND = frozenset({"ash", "bash", "dash", "finetty", "fish", "ksh", "sh", "tcsh", "zsh"})
+"""What a person leaves, and a container with it, where it is the first process and has a terminal."""
+INITS = frozenset({"catatonit", "docker-init", "dumb-init", "tini"})
+"""First processes that end with their first child."""
 _SETTING = re.compile(r"^\s*(KillUserProcesses|KillExcludeUsers|KillOnlyUsers)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _SESSION_SCOPE = re.compile(r"/session-[^/]+\.scope")
+_USER_MANAGER = re.compile(r"/user@\d+\.service/")
 
 
 def threats(
@@ -36,13 +42,16 @@ def threats(
     """
     environment = os.environ if environment is None else environment
     found = []
-    if "SLURM_JOB_ID" in environment:
+    user = user or _user()
+    # sbatch says BATCH (Slurm's src/common/env.c): such a job has nobody who could leave it.
+    if "SLURM_JOB_ID" in environment and environment.get("ENVIRONMENT") != "BATCH":
         found.append(Finding("warning", None, SLURM(), SUBMIT()))
-    if _ends_at_logout(root, user or _user()):
+    if _ends_at_logout(root, user):
         found.append(Finding("warning", None, LOGIND(), LINGER()))
-    first = _read(root / "proc/1/comm").strip()
-    if first in SHELLS:
-        found.append(Finding("warning", None, CONTAINER(name=first), KEEP_CONTAINER()))
+    if _ends_with_manager(root, user):
+        found.append(Finding("warning", None, MANAGER(), STAY()))
+    if name := _left_by_hand(root):
+        found.append(Finding("warning", None, CONTAINER(name=name), KEEP_CONTAINER()))
     return tuple(found)
 
 
@@ -57,6 +66,33 @@ def _ends_at_logout(root: Path, user: str) -> bool:
         return False
     only, excluded = settings["KillOnlyUsers"].split(), settings["KillExcludeUsers"].split()
     return user not in excluded and (not only or user in only)
+
+
+def _ends_with_manager(root: Path, user: str) -> bool:
+    """systemd stops a user's manager after the last logout, and all that it runs, unless the user lingers."""
+    return (
+        bool(_USER_MANAGER.search(_read(root / "proc/self/cgroup")))
+        and not (root / "var/lib/systemd/linger" / user).exists()
+    )
+
+
+def _left_by_hand(root: Path) -> str:
+    """The name of a container's first process where a person sits in it, else nothing."""
+    number = "1"
+    if _comm(root, number) in INITS:
+        number = (_read(root / "proc/1/task/1/children").split() or ["1"])[0]
+    name = _comm(root, number)
+    return name if name in LEFT_BY_HAND and _has_terminal(root, number) else ""
+
+
+def _comm(root: Path, number: str) -> str:
+    return _read(root / "proc" / number / "comm").strip()
+
+
+def _has_terminal(root: Path, number: str) -> bool:
+    """proc(5): tty_nr, the fifth field behind the name, is 0 without a terminal. True where it is not to be read."""
+    fields = _read(root / "proc" / number / "stat").rpartition(")")[2].split()
+    return len(fields) < 5 or fields[4] != "0"
 
 
 def _logind_files(root: Path) -> list[Path]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from finetty.backend.apart import last_words, python_apart
+
+PATIENCE = 120
+"""Seconds for importing torch from a cold disk and waking a card."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,19 @@ def installed_torch() -> Torch:
     except (OSError, ValueError, ImportError):
         text = ""
     return Torch(_value(text, "__version__"), _value(text, "cuda"))
+
+
+def card_fault() -> str | None:
+    """Why torch cannot compute on the card, tried in a process of its own; None where it can. Takes some seconds."""
+    try:
+        done = python_apart("import torch; print(torch.ones(8, 8, device='cuda').sum().item())", PATIENCE)
+    except subprocess.TimeoutExpired:
+        return f"it took more than {PATIENCE} s"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if done.returncode == 0 and done.stdout.strip() == "64.0":
+        return None
+    return last_words(done, 200).rstrip(".")
 
 
 def _value(text: str, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """What a run will take: the live estimate of its memory."""
 
-from finetty.backend.memory.estimate import estimate, fits, predict, stated_error, trained_parameters
-from finetty.backend.memory.job import Job, job_of, longest_row
+from finetty.backend.memory.estimate import estimate, fits, predict, predictable, stated_error, trained_parameters
+from finetty.backend.memory.job import Job, job_of, job_with, longest_row
 from finetty.backend.memory.prediction import Device, MemoryPrediction
 
 __all__ = [
@@ -11,8 +11,10 @@ __all__ = [
     "estimate",
     "fits",
     "job_of",
+    "job_with",
     "longest_row",
     "predict",
+    "predictable",
     "stated_error",
     "trained_parameters",
 ]

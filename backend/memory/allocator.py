@@ -17,12 +17,16 @@ SMALL, SMALL_SEGMENT, MEDIUM, MEDIUM_SEGMENT, ROUND_LARGE = MIB, 2 * MIB, 10 * M
 
 
 class _Block:
-    __slots__ = ("address", "after", "before", "free", "size", "small")
+    __slots__ = ("address", "after", "before", "free", "size")
 
-    def __init__(self, address: int, size: int, *, small: bool) -> None:
-        self.address, self.size, self.small, self.free = address, size, small, False
+    def __init__(self, address: int, size: int) -> None:
+        self.address, self.size, self.free = address, size, False
         self.before: _Block | None = None
         self.after: _Block | None = None
+
+
+Free = list[tuple[int, int, _Block]]
+"""Free blocks by size, then address."""
 
 
 class CachingAllocator:
@@ -31,77 +35,74 @@ class CachingAllocator:
     def __init__(self, reserved: int = 0, holes: Iterable[int] = ()) -> None:
         """`holes`: sizes of free blocks of the large pool between blocks that are never given back."""
         self.reserved = reserved
-        self._taken: dict[int, _Block] = {}
-        self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
-        self._at: dict[int, _Block] = {}
+        self._taken: dict[int, tuple[_Block, Free]] = {}
+        self._small: Free = []
+        self._large: Free = []
         self._end = 0
         for size in holes:
-            hole = _Block(self._end, size, small=False)
-            hole.free = True
+            self._put_back(_Block(self._end, size), self._large)
             self._end += size + 1
-            self._at[hole.address] = hole
-            insort(self._free[False], (size, hole.address))
 
     def holes(self) -> tuple[int, ...]:
         """Sizes of the large pool's free blocks."""
-        return tuple(size for size, _ in self._free[False])
+        return tuple(size for size, _, _ in self._large)
 
     def replay(self, events: Iterable[tuple[int, int]]) -> None:
+        take, give, taken = self.take, self.give, self._taken
         for number, size in events:
             if size:
-                self.take(number, size)
-            elif number in self._taken:
-                self.give(number)
+                take(number, size)
+            elif number in taken:
+                give(number)
 
-    def take(self, number: int, size: int) -> None:
-        """`size` is a multiple of 512."""
+    def take(self, number: int, size: int) -> int:
+        """`size` is a multiple of 512. Returns the block's, larger where the rest was not worth splitting off."""
         small = size <= SMALL
-        free = self._free[small]
-        place = bisect_left(free, (size, -1))
-        block = self._at[free.pop(place)[1]] if place < len(free) else self._segment(size, small=small)
-        left = block.size - size
-        if left >= 512 if small else left > SMALL:
-            self._split(block, size)
+        pool = self._small if small else self._large
+        place = bisect_left(pool, (size,))
+        block = pool.pop(place)[2] if place < len(pool) else self._segment(size)
         block.free = False
-        self._taken[number] = block
+        self._taken[number] = block, pool
+        if block.size - size > (511 if small else SMALL):
+            self._split(block, size, pool)
+        return block.size
 
-    def _segment(self, size: int, *, small: bool) -> _Block:
-        whole = SMALL_SEGMENT if small else MEDIUM_SEGMENT if size < MEDIUM else -(-size // ROUND_LARGE) * ROUND_LARGE
-        block = _Block(self._end, whole, small=small)
+    def _segment(self, size: int) -> _Block:
+        if size <= SMALL:
+            whole = SMALL_SEGMENT
+        else:
+            whole = MEDIUM_SEGMENT if size < MEDIUM else -(-size // ROUND_LARGE) * ROUND_LARGE
+        block = _Block(self._end, whole)
         self._end += whole + 1
-        self._at[block.address] = block
         self.reserved += whole
         return block
 
-    def _split(self, block: _Block, size: int) -> None:
-        rest = _Block(block.address + size, block.size - size, small=block.small)
-        rest.free, rest.before, rest.after = True, block, block.after
-        if block.after is not None:
-            block.after.before = rest
+    def _split(self, block: _Block, size: int, pool: Free) -> None:
+        rest, after = _Block(block.address + size, block.size - size), block.after
+        rest.before, rest.after = block, after
+        if after is not None:
+            after.before = rest
         block.after, block.size = rest, size
-        self._at[rest.address] = rest
-        insort(self._free[rest.small], (rest.size, rest.address))
+        self._put_back(rest, pool)
 
     def give(self, number: int) -> None:
-        block = self._taken.pop(number)
+        block, pool = self._taken.pop(number)
         before, after = block.before, block.after
         if before is not None and before.free:
-            self._leave_free(before)
+            del pool[bisect_left(pool, (before.size, before.address))]
             self._join(before, block)
             block = before
         if after is not None and after.free:
-            self._leave_free(after)
+            del pool[bisect_left(pool, (after.size, after.address))]
             self._join(block, after)
-        block.free = True
-        insort(self._free[block.small], (block.size, block.address))
+        self._put_back(block, pool)
 
-    def _leave_free(self, block: _Block) -> None:
-        free = self._free[block.small]
-        free.pop(bisect_left(free, (block.size, block.address)))
+    def _put_back(self, block: _Block, pool: Free) -> None:
+        block.free = True
+        insort(pool, (block.size, block.address, block))
 
     def _join(self, block: _Block, following: _Block) -> None:
         block.size += following.size
         block.after = following.after
         if following.after is not None:
             following.after.before = block
-        del self._at[following.address]

@@ -16,13 +16,14 @@ from finetty.backend.memory.formula import formula_of, values_of
 from finetty.backend.memory.job import STORED_BYTES, Job, job_of
 from finetty.backend.memory.prediction import Device, MemoryPrediction
 from finetty.backend.memory.reserve import reserved_on_card
+from finetty.backend.memory.shapes import known_shape
 from finetty.backend.memory.trained import freeze_parameters, full_parameters, lora_parameters
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.recipe import Recipe
 
-STATED_ERROR = {"cuda": 0.18, "cpu": 0.20}
+STATED_ERROR = {"cuda": 0.14, "cpu": 0.20}
 """The share by which `process` may be off. On cards, nine in ten of 104 measured runs were nearer, `allocated` within
-2.1% and `reserved` within 8.4% (`python -m tests.benchmarks.memory`); on a processor the worst of five was that far."""
+0.8% and `reserved` within 8.4% (`python -m tests.benchmarks.memory`); on a processor the worst of five was that far."""
 EIGHT_BIT_STATES = 2 * (1 + 4 / 256)
 """Bytes a parameter: two states of one byte each, and a float for every 256 (Dettmers et al. 2022)."""
 STATES = {
@@ -82,7 +83,7 @@ def predict(
     found = _predict(job, model, kind)
     if found is None or kind == "cpu":
         return found
-    context = _context(card)
+    context = context_on(card)
     reserved = found.reserved if room is None else min(found.reserved, max(found.allocated, room - context))
     outside = context + found.components["context"]
     return MemoryPrediction(found.allocated, reserved, reserved + outside, {**found.components, "context": outside})
@@ -117,8 +118,13 @@ def _predict(job: Job, model: ModelFacts, kind: str) -> MemoryPrediction | None:
     return MemoryPrediction(allocated, reserved, reserved + outside, {**components, "context": outside})
 
 
-def _context(card: str) -> int:
+def context_on(card: str) -> int:
     return next((size for name, size in CUDA_CONTEXTS.items() if name in card.split()), CUDA_CONTEXT)
+
+
+def predictable(job: Job, model: ModelFacts) -> bool:
+    """Whether the job's memory can be predicted: the model's shape is known, and what of it is trained."""
+    return known_shape(model) and trained_parameters(job, model) is not None
 
 
 def fits(job: Job, model: ModelFacts, device: Device, room: float) -> bool | None:
@@ -133,7 +139,7 @@ def fits(job: Job, model: ModelFacts, device: Device, room: float) -> bool | Non
     peak, _ = formula.peak(values_of(job, model))
     allocated = stays + max(peak, _update(job, model, trained, device.kind))
     if device.kind == "cuda":
-        left = room - _context(device.name)
+        left = room - context_on(device.name)
         most = MOST_HELD_EAGER if job.attention == "eager" else MOST_HELD
         if allocated > left or (most * allocated <= left and not job.optimizer.startswith("paged")):
             return allocated <= left
@@ -180,7 +186,8 @@ def _weights(job: Job, model: ModelFacts, trained: int) -> int:
         stored = job.weight_bytes if job.weights else STORED_BYTES.get(model.stored_dtype or "", 4)
         return stored * (everything - trained) + job.trained_bytes * trained
     quantized = sum(module.parameters for module in model.linear_modules) if job.quantization != "none" else 0
-    return job.residual_bytes * (everything - quantized) + round(quantized_bytes(job) * quantized)
+    narrowed = (job.residual_bytes - job.end_bytes) * (model.embedding_parameters or 0)
+    return job.residual_bytes * (everything - quantized) - narrowed + round(quantized_bytes(job) * quantized)
 
 
 def quantized_bytes(job: Job) -> float:

@@ -6,6 +6,7 @@ place, so far apart that the digits of a size, in that base, are its coefficient
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,8 +16,12 @@ from finetty.backend.memory.step import Step, chunk_rows
 from finetty.backend.models.facts import ModelFacts
 
 DIGIT = 60
-"""Bits of a coefficient: no size in bytes has more."""
+"""Bits of a coefficient: no size in bytes needs the highest of them."""
 LENGTH, ROWS, RANK, CHUNK = (1 << DIGIT * power for power in (1, 2, 5, 9))
+
+DIGITS = 10
+MASK = (1 << DIGIT) - 1
+HIGHEST_BITS = sum(1 << DIGIT * place + DIGIT - 1 for place in range(DIGITS))
 
 Terms = tuple[tuple[int, int], ...]
 """A polynomial: (place of the product of variables, coefficient), zeros left out."""
@@ -66,68 +71,90 @@ def values_of(job: Job, model: ModelFacts) -> list[int]:
     """What the products of variables come to, by their place: length, rows, rank, rows of a chunk of the loss."""
     length, rows, rank = job.length, job.micro_batch, job.rank
     one_row, several = [1, length, length**2, 0, 0], [1, length, rows, rows * length, rows * length**2]
-    found = one_row if rows == 1 else several
+    found = one_row if _is_one_row(job) else several
     found += [rank * one for one in found[:4]]
-    return [*found, chunk_rows(job.tokens, model.vocabulary or 1, model.hidden_size or 1)]
+    return [*found, chunk_rows(job, model.vocabulary or 1, model.hidden_size or 1)]
 
 
 def formula_of(job: Job, model: ModelFacts) -> Formula | None:
     """None where the model's shape is not known."""
     if not known_shape(model):
         return None
-    rows = 1 if job.micro_batch == 1 else ROWS
-    rank = RANK if job.method == "lora" else job.rank
-    return _worked_out(replace(job, length=LENGTH, micro_batch=rows, rank=rank), model)
+    return _worked_out(_one_of_its_kind(job), model)
 
 
-@lru_cache(maxsize=128)
-def _worked_out(job: Job, model: ModelFacts) -> Formula:
-    step = Step(job, layer_shape(job, model), around(job, model), rows_of_chunk=CHUNK)
-    tape = step.run()
-    places: dict[int, int] = {}
-    events: list[tuple[int, int]] = []
-    size_of: dict[int, int] = {}
-    front: list[tuple[list[int], int]] = []
-    live, rising = 0, False
-    for number, size in tape.events:
-        if size:
-            live += size
-            size_of[number] = size
-            events.append((number, places.setdefault(size, len(places))))
-        else:
-            if rising:
-                _consider(front, _digits(live), len(events))
-            live -= size_of[number]
-            events.append((number, -1))
-        rising = bool(size)
-    if rising:
-        _consider(front, _digits(live), len(events))
-    peaks = tuple((_terms(digits), place) for digits, place in front)
-    return Formula(
-        tuple(_terms(_digits(size)) for size in places), tuple(events), tuple(tape.parts), peaks, step.turned
+def _one_of_its_kind(job: Job) -> Job:
+    """The job that stands for all with the same formula: what a step's memory does not depend on is the same in all."""
+    return replace(
+        job,
+        length=LENGTH,
+        micro_batch=1 if _is_one_row(job) else ROWS,
+        rank=RANK if job.method == "lora" else job.rank,
+        attention="fa2" if job.attention.startswith("fa") else job.attention,
+        optimizer="adamw",
+        dora=False,
+        double_quantization=True,
+        loads_on_card=True,
     )
 
 
-def _consider(front: list[tuple[list[int], int]], digits: list[int], place: int) -> None:
-    """Keep a peak unless another is at least as high for all values; drop those that it is above in that way."""
-    width = len(digits)
-    for other, _ in front:
-        if len(other) >= width and all(map(int.__le__, digits, other)):
+def _is_one_row(job: Job) -> bool:
+    """One row is no different from several but where these come with a mask, or are laid out for the product."""
+    return job.micro_batch == 1 and not job.attention.startswith("fa")
+
+
+@lru_cache(maxsize=512)
+def _worked_out(job: Job, model: ModelFacts) -> Formula:
+    step = Step(job, layer_shape(job, model), around(job, model), rows_of_chunk=CHUNK)
+    tape = step.run()
+    sizes = [size for _, size in tape.events if size]  # by the storage's number
+    places = {size: place for place, size in enumerate(dict.fromkeys(sizes))}
+    events = tuple([(number, places[size] if size else -1) for number, size in tape.events])
+    peaks = tuple((_terms(most), place) for most, place in _peaks(tape.events, sizes))
+    return Formula(tuple(map(_terms, places)), events, tuple(tape.parts), peaks, step.turned)
+
+
+def _peaks(events: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """What can be the most for some values, with the number of events up to there."""
+    front: list[tuple[int, int]] = []
+    live, rising = 0, False
+    for place, (number, size) in enumerate(events):
+        if size:
+            live += size
+            rising = True
+            continue
+        if rising:
+            _consider(front, live, place)
+            rising = False
+        live -= sizes[number]
+    if rising:
+        _consider(front, live, len(events))
+    return front
+
+
+def _consider(front: list[tuple[int, int]], peak: int, place: int) -> None:
+    """Keep a peak unless another is at least as high for all values; drop those that it is above in that way.
+
+    No coefficient is greater in the lower where no digit of the difference borrows the highest bit that is lent to it.
+    """
+    lent = HIGHEST_BITS - peak
+    for number, (other, _) in enumerate(front):
+        if (other + lent) & HIGHEST_BITS == HIGHEST_BITS:
+            front.insert(0, front.pop(number))  # it will most likely be above the next one too
             return
-    front[:] = [one for one in front if len(one[0]) > width or not all(map(int.__le__, one[0], digits))]
-    front.append((digits, place))
+    lent = HIGHEST_BITS + peak
+    front[:] = [(peak, place), *(one for one in front if (lent - one[0]) & HIGHEST_BITS != HIGHEST_BITS)]
 
 
-def _digits(number: int) -> list[int]:
-    found = []
+def _terms(number: int) -> Terms:
+    """The coefficients, which are the number's digits."""
+    found, place = [], 0
     while number:
-        found.append(number & ((1 << DIGIT) - 1))
+        if digit := number & MASK:
+            found.append((place, digit))
         number >>= DIGIT
-    return found
-
-
-def _terms(digits: list[int]) -> Terms:
-    return tuple((place, digit) for place, digit in enumerate(digits) if digit)
+        place += 1
+    return tuple(found)
 
 
 def _worth(terms: Terms, values: list[int]) -> int:

@@ -86,7 +86,8 @@ class Layer:
         tape.drop(wide)
         narrow = tape.cast(scaled, entering.each)
         tape.drop(scaled)
-        normed = tape.apply(count, entering.each, narrow, saves=(narrow,) if keeps else (), keeps=keeps)
+        each = max(entering.each, self.residual)  # its weights are in the residual stream's format
+        normed = tape.apply(count, each, narrow, saves=(narrow,) if keeps else (), keeps=keeps)
         tape.drop(narrow)
         return normed
 
@@ -228,8 +229,17 @@ class Layer:
 
     # Linear layers
 
+    def inputs_of_bytes(self) -> int:
+        """Bytes of the inputs of linear layers in int8, which bitsandbytes holds whatever autograd saves."""
+        shape = self.shape
+        wide = all(shape.linears[name].quantized for name in shape.feed_forward)
+        numbers = shape.hidden + shape.queries + ((shape.hidden + shape.rows * shape.width) if wide else 0)
+        return self.tokens * self.compute * numbers
+
     def _linear(self, entering: Value, name: str) -> Value:
         linear = self.shape.linears[name]
+        if linear.rank and self.job.fused_adapters:
+            return self._at_once(entering, linear)
         result = self._base(entering, linear)
         return self._adapted(entering, result, linear) if linear.rank else result
 
@@ -241,15 +251,40 @@ class Layer:
         if quantization == "none":
             result = self._product(given, linear, count)
         else:
-            whole = 2 * linear.elements if quantization != "gptq" else 0
-            within = (given.count, 4 * count) if quantization == "int8" else (whole,)
-            result = tape.apply(count, self.compute, given, within=within, back_within=(whole,))
+            whole = self._unpacked(linear)
+            in_bytes = quantization == "int8"
+            within = (given.count, 4 * count, 2 * count) if in_bytes else (whole,)
+            saves = (given,) if in_bytes else ()
+            result = tape.apply(count, self.compute, given, saves=saves, within=within, back_within=(whole,))
         tape.drop(given)
         if quantization in ("none", "gptq"):
             return result
         back = tape.cast(result, entering.each)
         tape.drop(result)
         return back
+
+    def _unpacked(self, linear: Linear) -> int:
+        """Bytes of a quantized weight that is unpacked to be multiplied; GPTQ's kernel does it piece by piece."""
+        quantization = self.job.quantization if linear.quantized else "none"
+        return 0 if quantization in ("none", "gptq") else self.compute * linear.elements
+
+    def _at_once(self, entering: Value, linear: Linear) -> Value:
+        """The product and the adapter's added to it by one kernel (Unsloth's, and FOAK's after it)."""
+        tape, job, rows = self.tape, self.job, entering.count // linear.inputs
+        given = tape.cast(entering, self.compute)
+        taken = tape.value(given.count, given.each, learns=False) if job.dropout else tape.cast(given, given.each)
+        count, whole = rows * linear.outputs, self._unpacked(linear)
+        result = tape.apply(
+            count,
+            self.compute,
+            given,
+            saves=(given, taken),
+            within=(whole, self.compute * count),
+            back_within=(whole, given.size),
+            keeps=tuple(job.trained_bytes * side * linear.rank for side in (linear.inputs, linear.outputs)),
+        )
+        tape.drop(given, taken)
+        return result
 
     def _product(self, given: Value, linear: Linear, count: int) -> Value:
         job, tape = self.job, self.tape
@@ -273,13 +308,11 @@ class Layer:
         """peft's LoRA: the input once more in the adapter's fp32, through two thin matrices, scaled, added."""
         tape, job = self.tape, self.job
         four_bit = job.quantization in ("nf4", "fp4")
-        if four_bit and not job.fused_adapters:
+        if four_bit:
             copied = tape.add(result)
             tape.drop(result)
             result = copied
-        given = tape.cast(
-            entering, entering.each if job.fused_adapters or (four_bit and job.autocast) else job.trained_bytes
-        )
+        given = tape.cast(entering, entering.each if four_bit and job.autocast else job.trained_bytes)
         if job.dropout:
             dropped = tape.apply(given.count, given.each, given, extra=given.count)
             tape.drop(given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 
 from finetty.backend.memory.allocator import ROUNDED_TO, SMALL, SMALL_SEGMENT, CachingAllocator
@@ -21,8 +20,7 @@ def reserved_on_card(job: Job, model: ModelFacts, events: Events, quantized_byte
 
     Blocks of the small pool are counted by their sum: they fill its segments well.
     """
-    # Rank, rows and length change nothing in how the weights lie.
-    allocator = CachingAllocator(*_loaded(replace(job, rank=1, length=1, micro_batch=1), model, quantized_bytes))
+    allocator = CachingAllocator(*_loaded(_as_loaded(job), model, quantized_bytes))
     large, small = _large(events)
     if stays > SMALL and job.method != "lora":
         allocator.take(-1, _rounded(stays))
@@ -38,7 +36,7 @@ def _large(events: Events) -> tuple[Events, int]:
     live = most = 0
     for number, size in events:
         if size > SMALL:
-            large.append((number, _rounded(size)))
+            large.append((number, -(-size // ROUNDED_TO) * ROUNDED_TO))
         elif size:
             there[number] = size
             live += size
@@ -50,7 +48,19 @@ def _large(events: Events) -> tuple[Events, int]:
     return large, most
 
 
-@lru_cache(maxsize=64)
+def _as_loaded(job: Job) -> Job:
+    """The job with nothing but what decides how the weights lie."""
+    return Job(
+        method=job.method,
+        compute=job.compute,
+        quantization=job.quantization,
+        weights=job.weights,
+        upcast=job.upcast,
+        loads_on_card=job.loads_on_card,
+    )
+
+
+@lru_cache(maxsize=256)
 def _loaded(job: Job, model: ModelFacts, quantized_bytes: float) -> tuple[int, tuple[int, ...]]:
     """Bytes reserved with the weights loaded, and the holes between them."""
     allocator = CachingAllocator()
@@ -94,7 +104,7 @@ def _weights(job: Job, model: ModelFacts, quantized_bytes: float) -> Iterator[tu
     """Of each tensor: its bytes, those in 16 bits, whether it is quantized."""
     outside = (model.vocabulary or 0) * (model.hidden_size or 0)
     each, layers = job.residual_bytes, model.layers or 1
-    yield each * outside, 2 * outside, False
+    yield job.end_bytes * outside, 2 * outside, False
     everything = model.parameters or model.trainable_text_parameters or 0
     rest = everything - outside * (1 if model.tied_embeddings else 2)
     for _ in range(layers):
@@ -109,7 +119,7 @@ def _weights(job: Job, model: ModelFacts, quantized_bytes: float) -> Iterator[tu
     for _ in range(layers if rest > 0 else 0):
         yield each * (rest // layers), 2 * (rest // layers), False
     if not model.tied_embeddings:
-        yield each * outside, 2 * outside, False
+        yield job.end_bytes * outside, 2 * outside, False
 
 
 def _rounded(size: int) -> int:

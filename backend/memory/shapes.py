@@ -101,7 +101,7 @@ def around(job: Job, model: ModelFacts) -> Outside:
         layers=layers,
         vocabulary=model.vocabulary or 1,
         head_size=model.head_size or 1,
-        head_bytes=job.residual_bytes,
+        head_bytes=job.end_bytes,
         head_trained=full or "lm_head" in job.extra_modules,
         embeddings_trained=full or "embed_tokens" in job.extra_modules,
         tied=model.tied_embeddings,

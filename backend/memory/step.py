@@ -12,6 +12,9 @@ from finetty.backend.memory.job import Job
 from finetty.backend.memory.layer import Layer, Shape
 from finetty.backend.memory.tape import Storage, Tape, Value
 
+POSITIONS_AT_ONCE = 256
+"""Trained positions whose logits the chunked loss makes at a time: enough to keep a card busy with any vocabulary."""
+
 
 @dataclass(frozen=True)
 class Outside:
@@ -40,7 +43,9 @@ class Step:
         self.hidden = job.tokens * shape.hidden
         self._runs: list[tuple[Value, int, Value]] = []
         """Of each layer run in full: what entered, the graph's length before it, what left."""
-        self._between: list[list[Storage]] = []
+        self._between: list[range] = []
+        self._beside: list[Storage] = []
+        """What bitsandbytes' int8 layers hold of their inputs where checkpointing does not see it."""
         self._rows_of_chunk = rows_of_chunk
         self.turned = 0
         """The number of events up to where the last layer is through with its backward pass."""
@@ -49,13 +54,13 @@ class Step:
         tape, job, outside = self.tape, self.job, self.outside
         self._around()
         frozen = outside.layers - outside.learning_layers
-        entering = tape.value(self.hidden, job.residual_bytes, learns=frozen == 0)
+        entering = tape.value(self.hidden, job.end_bytes, learns=frozen == 0)
         if frozen:
             entering = self._pass_frozen(entering)
         leaving = self._forward(entering, outside.learning_layers)
         before_loss = tape.mark()
         loss, kept, forward_only = self._loss(leaving)
-        tape.drop(leaving, *self.layer.cached, *forward_only)
+        tape.drop(*self.layer.cached, *forward_only)
         self.layer.cached.clear()
         tape.part = "loss"
         tape.backward(loss, None, until=before_loss)
@@ -75,7 +80,7 @@ class Step:
             tape.take(8 * job.tokens)
         for _ in range(2):
             tape.take(job.residual_bytes * job.length * self.outside.head_size)
-        if job.attention == "eager" or (job.padded and not job.attention.startswith("fa")):
+        if job.attention == "eager" or (job.masked and not job.attention.startswith("fa")):
             tape.take(job.residual_bytes * job.micro_batch * job.length**2)
 
     def _pass_frozen(self, entering: Value) -> Value:
@@ -94,8 +99,8 @@ class Step:
         leaving = self._in_full(entering)
         if layers == 1:
             return leaving
-        kept = _left_by(self.tape.events[before:])
-        self._between = [[self.tape.take(size) for size in kept] for _ in range(layers - 2)]
+        kept = [] if self.job.offloading else _left_by(self.tape.events[before:])
+        self._between = [self.tape.take_all(kept) for _ in range(layers - 2)]
         return self._in_full(leaving)
 
     def _in_full(self, entering: Value) -> Value:
@@ -103,6 +108,8 @@ class Step:
         tape.saving = not self.job.checkpointing
         leaving = self.layer.forward(entering)
         tape.saving = leaving.learns = True
+        if self.job.checkpointing and self.job.quantization == "int8":
+            self._beside.append(tape.take(self.layer.inputs_of_bytes()))
         self._runs.append((entering, mark, leaving))
         if not self.job.checkpointing:
             tape.drop(entering)
@@ -114,11 +121,13 @@ class Step:
         """The loss, what is kept to the end of the step, and what lasts as long as the forward pass."""
         tape, job = self.tape, self.job
         normed = self.layer.norm(leaving)
+        tape.drop(leaving)
+        if job.loss_kind == "chunked":
+            return self._in_chunks(normed), (), ()
         if job.loss_kind == "fused_linear":
             return self._without_logits(normed), (), ()
         tape.part = "loss"
         logits = self._logits(normed)
-        tape.drop(normed)
         # a kernel of its own reads the logits as they are; torch's wants them in fp32
         as_they_are = job.loss_kind == "in_place" and not job.shifts_logits
         wide = tape.cast(logits, logits.each if as_they_are else 4)
@@ -129,7 +138,7 @@ class Step:
             loss = tape.apply(job.tokens, 4, flat, saves=(flat,), manner="replaces")
         else:
             loss = tape.apply(flat.count, 4, flat, saves_own=True)
-        tape.drop(wide)
+        tape.drop(normed, wide)  # the model names what its head was given until it has the loss
         if flat is not wide:
             tape.drop(flat)
         if job.autocast and job.library_trainer and logits.each < 4:
@@ -153,7 +162,11 @@ class Step:
             keeps=(job.trained_bytes * elements,) if outside.head_trained else (),
         )
         tape.drop(given)
-        return logits
+        if not job.widens_logits:
+            return logits
+        wide = tape.cast(logits, 4)
+        tape.drop(logits)
+        return wide
 
     def _without_logits(self, normed: Value) -> Value:
         """Liger's fused loss: logits of a chunk of tokens at a time, their gradient in place; the input's is kept."""
@@ -176,6 +189,29 @@ class Step:
         tape.drop(gradient, normed, loss)
         return loss
 
+    def _in_chunks(self, normed: Value) -> Value:
+        """finetty's: the trained positions, all of them at most, picked out; then some hundred at a time as torch's
+        cross entropy does it, each with its gradient: its output, that one's gradient and the logits' at once."""
+        tape, job, outside = self.tape, self.job, self.outside
+        tape.part = "loss"
+        each = job.compute_bytes if job.autocast else max(outside.head_bytes, job.residual_bytes)
+        chunk, elements = self._rows_of_chunk * outside.vocabulary, outside.vocabulary * self.layer.shape.hidden
+        keeps = (job.trained_bytes * elements,) if outside.head_trained else ()
+        chosen = tape.apply(normed.count, normed.each, normed)
+        gradient = tape.value(normed.count, normed.each)
+        cast = (each * elements,) if outside.head_bytes != each else ()
+        of_head = (2 * 4 * elements,) if keeps else ()
+        loss = tape.apply(
+            job.tokens,
+            4,
+            chosen,
+            saves=(gradient,),
+            within=(*cast, 4 * chunk, 4 * chunk, 4 * chunk, *of_head),
+            keeps=keeps,
+        )
+        tape.drop(gradient, chosen, normed, loss)
+        return loss
+
     # Backward
 
     def _backward(self, gradient: Storage) -> None:
@@ -191,11 +227,20 @@ class Step:
     def _one_back(self, entering: Value, mark: int, leaving: Value, gradient: Storage) -> Storage | None:
         """A layer's backward pass, after it was computed again if it is checkpointed; what it hands further down."""
         tape = self.tape
+        held: list[Storage] = []
         if self.job.checkpointing:
             mark = tape.mark()
             leaving = self.layer.forward(entering)
-            tape.drop(leaving)
+            if self.job.reentrant:
+                held = [leaving.storage, gradient]
+                gradient.holders += 1
+            else:
+                tape.drop(leaving)
         tape.backward(leaving, gradient, until=mark)
+        for storage in held:
+            tape.give(storage)
+        if self._beside:
+            tape.give(self._beside.pop())
         if self.job.checkpointing:
             tape.drop(entering)
         arrived, entering.gradient = entering.gradient, None
@@ -204,16 +249,17 @@ class Step:
     def _back_between(self) -> None:
         tape = self.tape
         while self._between:
-            kept = self._between.pop()
-            for storage in kept:
-                tape.give(storage)
+            tape.give_all(self._between.pop())
             for size in self.outside.layer_gradients:
                 tape.keep(size)
 
 
-def chunk_rows(tokens: int, vocabulary: int, hidden: int) -> int:
-    """Tokens that Liger's fused loss takes at a time: as many chunks as the vocabulary is wider than the hidden state,
+def chunk_rows(job: Job, vocabulary: int, hidden: int) -> int:
+    """Tokens that the loss takes at a time. Liger's: as many chunks as the vocabulary is wider than the hidden state,
     and then a power of two."""
+    tokens = job.tokens
+    if job.loss_kind == "chunked":
+        return min(tokens, POSITIONS_AT_ONCE)
     chunks = -(-vocabulary // hidden)
     return 1 << (-(-tokens // chunks) - 1).bit_length()
 

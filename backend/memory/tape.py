@@ -86,6 +86,16 @@ class Tape:
         if storage.holders == 0 and storage.number != NOTHING:
             self.events.append((storage.number, 0))
 
+    def take_all(self, sizes: Sequence[int]) -> range:
+        """One storage of each size, none of which is 0; their numbers, for `give_all`."""
+        numbers = range(len(self.parts), len(self.parts) + len(sizes))
+        self.parts += [self.part] * len(sizes)
+        self.events += zip(numbers, sizes, strict=True)
+        return numbers
+
+    def give_all(self, numbers: range) -> None:
+        self.events += [(number, 0) for number in numbers]
+
     def passing(self, *sizes: int) -> None:
         """Storages that live together for a moment."""
         for storage in [self.take(size) for size in sizes if size]:

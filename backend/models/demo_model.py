@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from finetty.backend.apart import last_words
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.models.places import DEMO_MODEL, PROOF, cache_folder, own_folder
 
@@ -93,8 +94,7 @@ def _convert(wheel: Path, beside: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
-        raise Refusal(NOT_CONVERTED(reason=reason), CHECK_DISK(folder=cache_folder()), option="model.path")
+        raise Refusal(NOT_CONVERTED(reason=last_words(done)), CHECK_DISK(folder=cache_folder()), option="model.path")
     return folder
 
 

@@ -71,5 +71,7 @@ class ModelFacts:
     needs_own_code: bool | None = None
     """Whether the installed transformers has no class for it, so that only code in its folder could open it."""
     brings_code: bool = False
+    largest_head: int | None = None
+    """In elements, of all kinds of layer that the configuration gives a head size; None where it gives none."""
     attention_refuses: tuple[str, ...] = ()
     """Attention kernels that the model's class is known not to support: `sdpa`, `fa2`."""

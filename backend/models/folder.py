@@ -127,6 +127,7 @@ def _facts(path: str, folder: Path, stamp: object) -> ModelFacts:
         brings_code=isinstance(configuration.whole.get("auto_map"), dict),
         needs_own_code=_needs_own_code(configuration),
         attention_refuses=refused_kernels(configuration.model_type),
+        largest_head=_largest_head(configuration),
     )
 
 
@@ -217,6 +218,24 @@ def _head_size(configuration: Configuration, written: int | None, hidden: int | 
     if turned and plain:
         return turned + plain
     return written or (hidden // heads if hidden and heads else None)
+
+
+HEAD_OVER_ALL = {"gemma4_text": 512, "gemma4_unified_text": 512}
+"""Heads of Gemma 4's layers over the whole text where config.json leaves them out (transformers' Gemma4TextConfig).
+
+Not for counting parameters: a config.json that leaves this out leaves out which layers they are as well.
+"""
+
+
+def _largest_head(configuration: Configuration) -> int | None:
+    """Kinds of layer may differ: Gemma 4's over the whole text, those of a window; and values from keys."""
+    over_all = configuration.number("global_head_dim", HEAD_OVER_ALL.get(configuration.text_type))
+    layers = configuration.text.get("per_layer_config")
+    own = layers.values() if isinstance(layers, dict) else ()
+    of_layers = [one.get("head_dim") for one in own if isinstance(one, dict)]
+    written = [configuration.number(key) for key in ("head_dim", "swa_head_dim", "v_head_dim")]
+    sizes = [size for size in (over_all, *of_layers, *written) if isinstance(size, int)]
+    return max(sizes, default=None)
 
 
 def _experts(configuration: Configuration) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetty.backend.messages import Refusal, message
+from finetty.backend.settings import own_cache
 
 STRANGE_NAME = message("models.strange_name", "{path} is neither a folder here nor a name that the Hub can have.")
 NAME_SHAPE = message("models.name_shape", "A name on the Hub looks like Qwen/Qwen3-0.6B.")
@@ -30,25 +31,29 @@ class LocalModel:
 
 def cache_folder() -> Path:
     """Where finetty keeps models that it prepared itself."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "finetty" / "models"
+    return own_cache() / "models"
 
 
 def hub_cache() -> Path:
     """The Hugging Face cache, found as huggingface_hub finds it, without the 0.3 s of importing it."""
     named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    if named:
-        return Path(named).expanduser()
-    home = os.environ.get("HF_HOME")
-    if home:
-        return Path(home).expanduser() / "hub"
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "huggingface" / "hub"
+    return Path(named).expanduser() if named else hub_home() / "hub"
+
+
+def hub_home() -> Path:
+    """The folder of all that huggingface_hub keeps."""
+    # Not by cache_root(): huggingface_hub takes a relative $XDG_CACHE_HOME as well.
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser()
 
 
 def is_folder_name(path: str) -> bool:
     """Whether a person who writes this means a folder, though it may not be there."""
-    return path.startswith((".", "~", os.sep)) or path.count("/") > 1 or Path(path).expanduser().exists()
+    return path.startswith((".", "~", os.sep)) or path.count("/") > 1 or _exists(path)
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 - those of Path raise for a long name
 
 
 def check_name(path: str) -> None:
@@ -76,14 +81,17 @@ def locate(path: str, revision: str | None = None) -> Path | None:
     return _in_hub_cache(path, revision) or _in_own_cache(path, revision)
 
 
-def own_folder(path: str) -> Path:
-    """The folder in finetty's cache for a name on the Hub."""
-    return cache_folder() / path.replace("/", "--")
+def own_folder(path: str, revision: str | None = None) -> Path:
+    """The folder in finetty's cache for a name on the Hub, and a revision of it."""
+    at = f"@{revision.replace('/', '--')}" if revision else ""
+    return cache_folder() / (path.replace("/", "--") + at)
 
 
 def _in_own_cache(path: str, revision: str | None) -> Path | None:
-    folder = own_folder(path)
-    return folder if revision is None and (folder / PROOF).is_file() else None
+    if revision and not _is_hub_name(revision.replace("/", "-")):
+        return None
+    folder = own_folder(path, revision)
+    return folder if (folder / PROOF).is_file() else None
 
 
 def _in_hub_cache(path: str, revision: str | None) -> Path | None:
@@ -106,7 +114,7 @@ def local_models() -> list[LocalModel]:
 
 
 def _own_models() -> list[LocalModel]:
-    folders = cache_folder().glob(f"*/{PROOF}")
+    folders = [proof for proof in cache_folder().glob(f"*/{PROOF}") if "@" not in proof.parent.name]
     return [LocalModel(proof.parent.name.replace("--", "/", 1), proof.parent, _size(proof.parent)) for proof in folders]
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.util
 import re
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 MAPPINGS = (
@@ -16,14 +15,6 @@ MAPPINGS = (
 )
 """The Auto classes that finetty opens a model with."""
 FLAGS = {"sdpa": "_supports_sdpa", "fa2": "_supports_flash_attn", "fa3": "_supports_flash_attn"}
-
-
-@cache
-def version() -> str | None:
-    try:
-        return metadata.version("transformers")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 @cache

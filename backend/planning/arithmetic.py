@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from finetty.backend.machine.facts import HOPPER, MachineFacts
 from finetty.backend.memory import Job, fits
 from finetty.backend.messages import Message, message
+from finetty.backend.models.facts import ModelFacts
+from finetty.backend.models.liger_here import liger_types
 from finetty.backend.planning.draft import Draft
+from finetty.backend.planning.numbers import packs_texts
 
 FP32_CPU = message("plan.compute.fp32_cpu", "a processor computes exactly in fp32, and the model fits so")
 BF16_CPU = message("plan.compute.bf16_cpu", "the model does not fit in fp32, and this processor has fast bf16")
@@ -29,8 +33,12 @@ SIXTEEN_FITS = message("plan.quantization.fits", "the model fits without, and lo
 ON_CPU = message("plan.quantization.on_cpu", "quantization saves a card's memory; a processor only gets slower")
 NF4 = message("plan.quantization.nf4", "in 16 bits it does not fit here, in 4 it does: QLoRA")
 NF4_STILL = message("plan.quantization.nf4_still", "in 16 bits it does not fit here")
+NO_BITSANDBYTES = message(
+    "plan.quantization.no_bitsandbytes", "in 16 bits it does not fit here, and 4 bits need bitsandbytes, not installed"
+)
 METHOD_NONE = message("plan.quantization.method", "what is trained cannot be quantized")
 NOT_KNOWN = message("plan.quantization.not_known", "the model's memory is not known")
+SHARED_OUT = message("plan.quantization.shared_out", "the cards share one model, whose weights FSDP takes unquantized")
 ITS_OWN = message("plan.quantization.its_own", "the checkpoint is quantized already ({format})")
 NEEDS_LORA = message(
     "plan.quantization.needs_lora", "Quantized weights cannot be trained, so {quantization} works only with LoRA."
@@ -43,9 +51,22 @@ TAKE_UNQUANTIZED = message("plan.quantization.take_unquantized", "Choose the mod
 TWICE = message("plan.quantization.twice", "This checkpoint is quantized already; {quantization} cannot be put on top.")
 TAKE_NONE = message("plan.quantization.take_none", "Set precision.quantization: auto.")
 RUN = message("plan.run_command", "Run: {command}")
-SLOW_ON_CPU = message("plan.quantization.slow_on_cpu", "Training on 4- or 8-bit weights is very slow on a processor.")
+PACKED = message("plan.quantization.packed", "An adapter on {format} weights needs {names}, not installed here.")
+LORA_OR_WHOLE = message("plan.quantization.lora_or_whole", "Set method.name: lora, or choose the unquantized model.")
+DORA_PACKED = message("plan.quantization.dora_packed", "DoRA on {format} weights is not supported.")
+DORA_OFF = message("plan.quantization.dora_off", "Set method.dora: false.")
+SLOW_ON_CPU = message(
+    "plan.quantization.slow_on_cpu", "On a processor 4- or 8-bit weights save memory, and every step is slower."
+)
 EXPERTS_STAY = message(
     "plan.quantization.experts_stay", "The experts of a mixture stay in 16 bits: bitsandbytes leaves them as they are."
+)
+LOSES_BY_FOUR = message(
+    "plan.quantization.loses_by_four",
+    "Models of the {family} family lose more than others in 4 bits, by Unsloth's guide.",
+)
+LESS_OF_IT = message(
+    "plan.quantization.less_of_it", "Compare the answers afterwards, or take a smaller model with quantization: none."
 )
 DORA_INT8 = message("plan.dora_int8", "DoRA on 8-bit weights is not supported.")
 DORA_FIX = message("plan.dora_fix", "Set method.dora: false, or precision.quantization: nf4.")
@@ -54,7 +75,14 @@ SDPA = message("plan.attention.sdpa", "PyTorch's own, which is always there")
 SDPA_OLD_CARD = message("plan.attention.sdpa_old_card", "PyTorch's own: FlashAttention needs a newer card")
 SDPA_NOT_INSTALLED = message("plan.attention.sdpa_not_installed", "PyTorch's own: FlashAttention is not installed here")
 SDPA_FP32 = message("plan.attention.sdpa_fp32", "PyTorch's own: FlashAttention computes in 16 bits only")
+SDPA_LARGE_HEADS = message(
+    "plan.attention.sdpa_large_heads", "PyTorch's own: this model's heads are too large for FlashAttention"
+)
 FLASH = message("plan.attention.flash", "FlashAttention-2 is installed: faster, less memory, no padding")
+FLASH_FROM_HUB = message(
+    "plan.attention.flash_from_hub",
+    "FlashAttention-2, ready-made through the kernels package: faster, less memory, no padding",
+)
 EAGER = message("plan.attention.eager", "this model's class supports no faster kernel")
 TAKE_AUTO = message("plan.attention.take_auto", "Set acceleration.attention: auto.")
 INSTEAD = message("plan.attention.instead", "The run uses {kernel} instead.")
@@ -64,12 +92,39 @@ NEEDS_CAPABILITY = message(
 )
 NEEDS_16 = message("plan.cannot.needs_16", "{name} computes in 16 bits only, and the run is in fp32.")
 MODEL_REFUSES = message("plan.cannot.model_refuses", "{name} is not supported by this model's class.")
+LARGE_HEADS = message(
+    "plan.cannot.large_heads", "{name} takes heads of at most {most} elements, and this model has some of {size}."
+)
 NOT_INSTALLED = message("plan.cannot.not_installed", "{name} is not installed.")
 NOT_USABLE = message("plan.cannot.not_usable", "{name} cannot be used here: {reason}.")
 LORA_ONLY = message("plan.cannot.lora_only", "{name} trains LoRA and QLoRA only.")
 
+PACKING_TEXTS = message(
+    "plan.packing.texts",
+    "texts fill sequences, best fit first; one reads those before it behind their end token, as in all pretraining",
+)
+PACKING_TEXTS_APART = message(
+    "plan.packing.texts_apart",
+    "texts fill sequences, best fit first; FlashAttention keeps them from reading each other",
+)
 NO_PACKING = message("plan.packing.no", "rows of like length go together instead; packing needs FlashAttention")
+PACKED_IN_VAIN = message(
+    "plan.packing.in_vain",
+    "Without FlashAttention rows in one sequence are masked from each other, not skipped: nothing is gained. "
+    "Where the model does not keep them apart they are padded after all.",
+)
+PACKING_AUTO = message("plan.packing.take_auto", "Set dataset.packing: auto, or use FlashAttention.")
 PACKING = message("plan.packing.yes", "with FlashAttention rows need no padding and do not see each other")
+
+NO_LIGER_KERNELS = message(
+    "plan.accelerator.no_liger_kernels", "The installed Liger Kernel has nothing for models of type {kind}."
+)
+NO_UNSLOTH_KERNELS = message(
+    "plan.accelerator.no_unsloth_kernels",
+    "Unsloth has no kernels of its own for models of type {kind}; it compiles transformers' code, which gains less.",
+)
+UNSLOTH_KERNELS = frozenset(("llama", "mistral", "gemma", "gemma2", "qwen2", "qwen3"))
+"""Model types that Unsloth's loader gives a class of its own (unsloth/models/loader.py, 2026.10.9)."""
 
 WITHOUT = message("plan.accelerator.without", "The run goes on without it.")
 TURN_OFF = message("plan.accelerator.turn_off", "Set acceleration.{option}: false.")
@@ -77,6 +132,12 @@ FALLEN_BACK = message("plan.accelerator.fallen_back", "{name} cannot be used her
 
 KERNELS = {"sdpa": "sdpa", "fa2": "FlashAttention-2", "fa3": "FlashAttention-3"}
 PACKAGES = {"fa2": "flash_attn", "fa3": "flash_attn_interface"}
+LARGEST_HEAD = 256
+"""Elements: neither FlashAttention-2 nor 3 has a kernel beyond (Dao-AILab/flash-attention, README)."""
+LOSING_BY_FOUR = {"qwen3_5": "Qwen3.5"}
+"""Families, by the beginning of their model type, whose 4-bit weights are further off than usual (Unsloth's guide)."""
+TUNABLE = {"gptq": ("gptqmodel", "optimum"), "awq": ("gptqmodel",)}
+"""Quantized checkpoints beside which an adapter can be trained, and what transformers needs to open them."""
 ROOM = 0.85
 """The share of free memory that a plan fills at most without a thought: the rest is for what the estimate misses."""
 
@@ -132,9 +193,11 @@ def choose_quantization(draft: Draft) -> None:
         draft.choose("precision.quantization", "none", ITS_OWN(format=own))
     elif draft.on_cpu:
         draft.choose("precision.quantization", "none", ON_CPU())
+    elif draft.asked.hardware.fsdp:
+        draft.choose("precision.quantization", "none", SHARED_OUT())
     elif draft.method != "lora":
         draft.choose("precision.quantization", "none", METHOD_NONE())
-    else:
+    elif draft.left_open("precision.quantization"):
         draft.choose("precision.quantization", *_bits(draft))
     _check_quantization(draft)
 
@@ -143,8 +206,10 @@ def _bits(draft: Draft) -> tuple[str, Message]:
     whole = _smallest_fits(draft, "none")
     if whole is None:
         return "none", NOT_KNOWN()
-    if whole or not draft.machine.usable("bitsandbytes"):
+    if whole:
         return "none", SIXTEEN_FITS()
+    if not draft.machine.usable("bitsandbytes"):
+        return "none", NO_BITSANDBYTES()
     return "nf4", NF4() if _smallest_fits(draft, "nf4") else NF4_STILL()
 
 
@@ -158,6 +223,8 @@ def _smallest_fits(draft: Draft, quantization: str) -> bool | None:
         quantization=quantization,
         double_quantization=draft.asked.precision.double_quantization,
         attention="sdpa",
+        liger=draft.value("acceleration.liger"),
+        loss="chunked" if draft.value("acceleration.loss") == "chunked" else "cross_entropy",
         micro_batch=1,
         length=longest(draft),
         checkpointing=True,
@@ -167,6 +234,8 @@ def _smallest_fits(draft: Draft, quantization: str) -> bool | None:
 
 def longest(draft: Draft) -> int:
     cutoff: int = draft.value("dataset.cutoff")
+    if packs_texts(draft):
+        return cutoff
     measured = draft.data.longest if draft.data and draft.data.measured else None
     return min(cutoff, measured) if measured else cutoff
 
@@ -180,7 +249,7 @@ def _check_quantization(draft: Draft) -> None:
         return
     if draft.method != "lora":
         draft.find("error", "precision.quantization", NEEDS_LORA(quantization=quantization), TAKE_LORA())
-    why = library_problem(draft, "bitsandbytes", "bitsandbytes")
+    why = library_problem(draft.machine, "bitsandbytes", "bitsandbytes")
     if why is not None:
         draft.find("error", "precision.quantization", why, RUN(command="pip install bitsandbytes"))
     if draft.asked.method.dora and quantization == "int8":
@@ -189,12 +258,29 @@ def _check_quantization(draft: Draft) -> None:
         draft.find("warning", "precision.quantization", SLOW_ON_CPU(), TAKE_NONE())
     if draft.model is not None and draft.model.experts:
         draft.find("note", "precision.quantization", EXPERTS_STAY())
+    if quantization in ("nf4", "fp4") and (family := losing_by_four(draft.model)):
+        draft.find("warning", "precision.quantization", LOSES_BY_FOUR(family=family), LESS_OF_IT())
+
+
+def losing_by_four(model: ModelFacts | None) -> str | None:
+    """The family's name where its models lose more than others by 4-bit weights."""
+    kind = model.model_type if model else ""
+    return next((family for beginning, family in LOSING_BY_FOUR.items() if kind.startswith(beginning)), None)
 
 
 def _check_checkpoint(draft: Draft, own: str, quantization: str) -> None:
     if quantization != "none":
         draft.find("error", "precision.quantization", TWICE(quantization=quantization), TAKE_NONE())
-    draft.find("error", "model.path", ALREADY(format=own), TAKE_UNQUANTIZED(format=own.upper()))
+    if own not in TUNABLE:
+        draft.find("error", "model.path", ALREADY(format=own), TAKE_UNQUANTIZED(format=own.upper()))
+        return
+    if draft.method != "lora":
+        draft.find("error", "method.name", NEEDS_LORA(quantization=own), LORA_OR_WHOLE())
+    if missing := [one for one in TUNABLE[own] if not (draft.machine.usable(one) or one in draft.machine.extras)]:
+        command = f"pip install --no-build-isolation {' '.join(missing)}"
+        draft.find("error", "model.path", PACKED(format=own.upper(), names=", ".join(missing)), RUN(command=command))
+    if draft.asked.method.dora:
+        draft.find("error", "method.dora", DORA_PACKED(format=own.upper()), DORA_OFF())
 
 
 def choose_attention(draft: Draft) -> None:
@@ -212,13 +298,14 @@ def choose_attention(draft: Draft) -> None:
 def _best_kernel(draft: Draft) -> tuple[str, Message]:
     no_flash = _why_not(draft, "fa2")
     if no_flash is None:
-        return "fa2", FLASH()
+        return "fa2", FLASH() if draft.machine.usable("flash_attn") else FLASH_FROM_HUB()
     if _why_not(draft, "sdpa") is not None:
         return "eager", EAGER()
     reasons = {
         NEEDS_CAPABILITY.id: SDPA_OLD_CARD(),
         NEEDS_16.id: SDPA_FP32(),
         NOT_INSTALLED.id: SDPA_NOT_INSTALLED(),
+        LARGE_HEADS.id: SDPA_LARGE_HEADS(),
     }
     return "sdpa", reasons.get(no_flash.id, SDPA())
 
@@ -229,20 +316,35 @@ def _why_not(draft: Draft, kernel: str) -> Message | None:
         return MODEL_REFUSES(name=name)
     if kernel == "sdpa":
         return None
+    if (size := _largest_head(draft.model)) > LARGEST_HEAD:
+        return LARGE_HEADS(name=name, most=LARGEST_HEAD, size=size)
     if draft.gpu is None:
         return NEEDS_CARD(name=name)
-    needed = (8, 0) if kernel == "fa2" else (9, 0)
-    if draft.gpu.capability is not None and draft.gpu.capability < needed:
-        shown = f"{needed[0]}.{needed[1]}"
-        return NEEDS_CAPABILITY(name=name, needed=shown, capability=capability_text(draft))
+    if not _has_cores_for(kernel, draft.gpu.capability):
+        needed = "8.0" if kernel == "fa2" else "9.x"
+        return NEEDS_CAPABILITY(name=name, needed=needed, capability=capability_text(draft))
     if draft.value("precision.compute") == "fp32":
         return NEEDS_16(name=name)
-    return library_problem(draft, PACKAGES[kernel], name)
+    if kernel == "fa2" and draft.machine.has_flash_attention:
+        return None
+    return library_problem(draft.machine, PACKAGES[kernel], name)
 
 
-def library_problem(draft: Draft, package: str, name: str) -> Message | None:
+def _has_cores_for(kernel: str, capability: tuple[int, int] | None) -> bool:
+    """FlashAttention-2 is for Ampere and newer; 3 is for Hopper alone: "Requirements: H100 / H800 GPU", says the README
+    of Dao-AILab/flash-attention. A card that does not tell its capability is not refused."""
+    if capability is None:
+        return True
+    return capability >= (8, 0) if kernel == "fa2" else capability[0] == HOPPER
+
+
+def _largest_head(model: ModelFacts | None) -> int:
+    return max(model.largest_head or 0, model.head_size or 0) if model else 0
+
+
+def library_problem(machine: MachineFacts, package: str, name: str) -> Message | None:
     """Why an optional library cannot be used here; None where it can."""
-    library = draft.machine.accelerators.get(package)
+    library = machine.accelerators.get(package)
     if library is not None and library.version is not None:
         return None
     if library is None or library.reason is None or library.reason.endswith("is not installed"):
@@ -252,18 +354,35 @@ def library_problem(draft: Draft, package: str, name: str) -> Message | None:
 
 def choose_packing(draft: Draft) -> None:
     flash = draft.value("acceleration.attention") in ("fa2", "fa3")
+    if packs_texts(draft):
+        draft.choose("dataset.packing", True, PACKING_TEXTS_APART() if flash else PACKING_TEXTS())
+        return
     draft.choose("dataset.packing", flash, PACKING() if flash else NO_PACKING())
+    if draft.asked.dataset.packing is True and not flash:
+        draft.find("warning", "dataset.packing", PACKED_IN_VAIN(), PACKING_AUTO())
 
 
 def check_accelerators(draft: Draft) -> None:
     if draft.asked.acceleration.liger:
         name = "Liger Kernel"
-        why = NEEDS_CARD(name=name) if draft.on_cpu else library_problem(draft, "liger_kernel", name)
+        why = NEEDS_CARD(name=name) if draft.on_cpu else library_problem(draft.machine, "liger_kernel", name)
         _check_accelerator(draft, "liger", "liger_kernel", name, why)
     if draft.asked.acceleration.unsloth:
         name = "Unsloth"
-        why = LORA_ONLY(name=name) if draft.method != "lora" else library_problem(draft, "unsloth", name)
+        why = LORA_ONLY(name=name) if draft.method != "lora" else library_problem(draft.machine, "unsloth", name)
         _check_accelerator(draft, "unsloth", "unsloth", name, why)
+    _check_families(draft)
+
+
+def _check_families(draft: Draft) -> None:
+    """Accelerators that would run and do little or nothing for this kind of model."""
+    kind = draft.model.model_type if draft.model else ""
+    if not kind:
+        return
+    if draft.value("acceleration.liger") and (known := liger_types()) and kind not in known:
+        draft.find("warning", "acceleration.liger", NO_LIGER_KERNELS(kind=kind), TURN_OFF(option="liger"))
+    if draft.value("acceleration.unsloth") and kind not in UNSLOTH_KERNELS:
+        draft.find("note", "acceleration.unsloth", NO_UNSLOTH_KERNELS(kind=kind))
 
 
 def _check_accelerator(draft: Draft, option: str, package: str, name: str, why: Message | None) -> None:

@@ -6,7 +6,7 @@ import difflib
 
 from finetty.backend.memory.trained import unknown_targets
 from finetty.backend.messages import message
-from finetty.backend.models.transformers_here import version
+from finetty.backend.packages import installed_version
 from finetty.backend.planning.draft import Draft
 from finetty.backend.planning.numbers import training_rows, validation_rows
 
@@ -60,6 +60,12 @@ BASE_FEW = message(
     "plan.data.base_few", "This is a base model, and {rows:,} rows are few to teach it both how and what to answer."
 )
 TAKE_INSTRUCT = message("plan.data.take_instruct", "With under a thousand rows start from its instruct version.")
+MANNER_NOT_FACTS = message(
+    "plan.data.manner_not_facts", "From plain texts LoRA learns a manner and a vocabulary, and hardly any facts."
+)
+FOR_FACTS = message(
+    "plan.data.for_facts", "For knowledge set method.name: full where it fits, or give the facts with each question."
+)
 REFUSED = message("plan.data.refused", "{count:,} rows cannot be used and are left out.")
 SEE_REFUSED = message("plan.data.see_refused", "`finetty data` names the first of each kind with file and line.")
 CUTOFF_BEYOND = message(
@@ -68,6 +74,12 @@ CUTOFF_BEYOND = message(
 CUTOFF_MOST = message("plan.data.cutoff_most", "Set dataset.cutoff: auto, or at most {context:,}.")
 CUT_ROWS = message(
     "plan.data.cut_rows", "{count:,} of {rows:,} rows are longer than the cutoff of {cutoff:,} and are cut."
+)
+LEFT_OUT = message(
+    "plan.data.left_out", "{count:,} answers alone are longer than the cutoff of {cutoff:,}: their rows are left out."
+)
+CUT_MEMORY_FIX = message(
+    "plan.data.cut_memory_fix", "To keep them whole, take a model or a card with room for them, or shorten the rows."
 )
 CUT_FIX = message("plan.data.cut_fix", "Set dataset.cutoff: auto to keep them whole.")
 
@@ -82,7 +94,19 @@ MICRO_FIX = message("plan.batch.micro_fix", "Set training.micro_batch to at most
 UNEVEN = message(
     "plan.batch.uneven", "A batch of {batch} is no whole number of micro-batches of {micro_batch}: it becomes {real}."
 )
+NOT_SHARED = message(
+    "plan.batch.not_shared",
+    "A batch of {batch} rows cannot be shared by {processes} processes of {rows} rows each.",
+)
+SHARE_BATCH = message("plan.batch.share", "Set training.batch to a multiple of {least}.")
 EVEN = message("plan.batch.even", "Take numbers that divide.")
+NO_SHRINKING = message(
+    "plan.batch.no_shrinking",
+    "When memory runs out in one of several processes the run ends: none can take fewer rows by itself.",
+)
+LEAVE_ROOM = message(
+    "plan.batch.leave_room", "Set training.on_out_of_memory: stop, and a training.micro_batch that leaves room."
+)
 
 
 def check_model(draft: Draft) -> None:
@@ -96,7 +120,7 @@ def check_model(draft: Draft) -> None:
     if not model.has_tokenizer_json and not draft.machine.imagined:
         draft.find("error", "model.path", NO_TOKENIZER(), FETCH_TOKENIZER())
     if model.needs_own_code and not (asked.trust_remote_code and model.brings_code):
-        said = UNKNOWN_TYPE(version=version() or "", kind=model.model_type)
+        said = UNKNOWN_TYPE(version=installed_version("transformers") or "", kind=model.model_type)
         draft.find("error", "model.path", said, TRUST_CODE() if model.brings_code else TAKE_NEWER())
     if asked.trust_remote_code and model.brings_code:
         draft.find("warning", "model.trust_remote_code", REMOTE_CODE(), TRUST())
@@ -137,6 +161,8 @@ def check_goal(draft: Draft) -> None:
         draft.find("warning", "dataset.train", SAME_ANSWERS(share=share), CHECK_COLUMNS())
     if draft.model is not None and "Base" in draft.model.tags and data.rows < 1000:
         draft.find("note", "model.path", BASE_FEW(rows=data.rows), TAKE_INSTRUCT())
+    if data.only_texts and draft.method == "lora":
+        draft.find("note", "dataset.train", MANNER_NOT_FACTS(), FOR_FACTS())
 
 
 def check_cutoff(draft: Draft) -> None:
@@ -150,7 +176,12 @@ def check_cutoff(draft: Draft) -> None:
         cut = draft.data.cut_at(cutoff)
         if cut:
             said = CUT_ROWS(count=cut, rows=len(draft.data.lengths), cutoff=cutoff)
-            draft.find("warning", "dataset.cutoff", said, CUT_FIX())
+            by_memory = draft.asked.dataset.cutoff == "auto"
+            fix = CUT_MEMORY_FIX() if by_memory else CUT_FIX()
+            draft.find("warning", "dataset.cutoff", said, fix)
+            left_out = draft.data.left_out_at(cutoff)
+            if left_out:
+                draft.find("warning", "dataset.cutoff", LEFT_OUT(count=left_out, cutoff=cutoff), fix)
 
 
 def check_method(draft: Draft) -> None:
@@ -175,6 +206,10 @@ def _check_layers(draft: Draft, asked: int, count: int | None) -> None:
 
 def check_batch(draft: Draft) -> None:
     micro_batch, batch = draft.value("training.micro_batch"), draft.value("training.batch")
+    if draft.processes > 1 and batch % (micro_batch * draft.processes):
+        shared = NOT_SHARED(batch=batch, processes=draft.processes, rows=micro_batch)
+        draft.find("error", "training.batch", shared, SHARE_BATCH(least=micro_batch * draft.processes))
+        return
     if micro_batch > batch:
         draft.find(
             "error", "training.micro_batch", MICRO_LARGER(micro_batch=micro_batch, batch=batch), MICRO_FIX(batch=batch)
@@ -182,6 +217,11 @@ def check_batch(draft: Draft) -> None:
     elif batch % micro_batch:
         real = max(1, round(batch / micro_batch)) * micro_batch
         draft.find("warning", "training.batch", UNEVEN(batch=batch, micro_batch=micro_batch, real=real), EVEN())
+
+
+def check_shrinking(draft: Draft) -> None:
+    if draft.processes > 1 and draft.asked.training.on_out_of_memory == "shrink":
+        draft.find("warning", "training.on_out_of_memory", NO_SHRINKING(), LEAVE_ROOM())
 
 
 def row_counts(draft: Draft) -> tuple[int | None, int | None]:

@@ -7,6 +7,7 @@ from finetty.backend.memory.job import STORED_BYTES
 from finetty.backend.messages import message
 from finetty.backend.planning.arithmetic import longest
 from finetty.backend.planning.draft import Draft
+from finetty.backend.planning.numbers import packs_texts
 from finetty.backend.planning.plan import Disk, Time
 from finetty.backend.planning.steps import Schedule
 
@@ -66,7 +67,8 @@ def _tokens(draft: Draft, schedule: Schedule | None) -> int | None:
     if schedule is None or draft.data is None or not draft.data.measured or not draft.data.lengths:
         return None
     cutoff = longest(draft)
-    average = draft.data.tokens_at(cutoff) / draft.data.sequences_at(cutoff)
+    sequences = draft.data.blocks_at(cutoff) if packs_texts(draft) else draft.data.sequences_at(cutoff)
+    average = draft.data.tokens_at(cutoff) / sequences
     return round(average * schedule.steps * schedule.micro_batch * schedule.accumulation)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from finetty.backend.machine.facts import NO_DRIVER, GpuFacts, MachineFacts
+from collections.abc import Sequence
+
+from finetty.backend.machine.facts import GpuFacts, MachineFacts
 from finetty.backend.memory import Device
 from finetty.backend.messages import message
 from finetty.backend.planning.draft import Draft
@@ -16,8 +18,7 @@ NAMED_CARD = message("plan.devices.named_card", "the card that the plan is for")
 NO_SUCH_CARD = message("plan.devices.no_such_card", "There is no card {name} on this machine.")
 CARDS_HERE = message("plan.devices.cards_here", "Here are: {names}.")
 NONE_HERE = message("plan.devices.none_here", "Set hardware.devices: auto, which takes the processor here.")
-ONE_CARD = message("plan.devices.one_card", "A run trains on one card for now, and {count} are named.")
-NAME_ONE = message("plan.devices.name_one", "Name one of them.")
+ALL_CARDS = message("plan.devices.all_cards", "torchrun started {processes} processes, each for a card of its own")
 TORCH_WITHOUT_CUDA = message(
     "plan.devices.torch_without_cuda", "The installed torch {version} cannot use a card: it was built without CUDA."
 )
@@ -31,9 +32,12 @@ def choose_device(draft: Draft) -> None:
     names = asked if isinstance(asked, list) else [asked]
     name = names[0] if names else "auto"
     if len(names) > 1:
-        draft.find("error", "hardware.devices", ONE_CARD(count=len(names)), NAME_ONE())
-        name = "auto"
-    if name == "auto":
+        _several(draft, names)
+    elif name == "auto" and draft.machine.processes > 1 and draft.machine.gpus:
+        cards = [gpu.index for gpu in draft.machine.gpus][: draft.machine.processes]
+        draft.decide("hardware.devices", cards, ALL_CARDS(processes=draft.machine.processes))
+        _several(draft, cards)
+    elif name == "auto":
         _best(draft)
     elif name == "cpu":
         _take(draft, None)
@@ -46,13 +50,26 @@ def _best(draft: Draft) -> None:
     if not machine.gpus:
         _take(draft, None)
         draft.decide("hardware.devices", "cpu", NO_CARD())
-        if machine.gpu_reason not in (None, NO_DRIVER):
+        if machine.has_broken_card:
             draft.find("warning", "hardware.devices", BROKEN_CARD(reason=machine.gpu_reason), SEE_DOCTOR())
         return
     card = max(machine.gpus, key=lambda gpu: gpu.free or 0)
     _take(draft, card)
     reason = NAMED_CARD() if machine.imagined else MOST_FREE() if len(machine.gpus) > 1 else ONLY_CARD()
     draft.decide("hardware.devices", card.uuid or card.index, reason)
+
+
+def _several(draft: Draft, names: Sequence[int | str]) -> None:
+    """A process for each card. What the fullest card holds, all of them have to hold."""
+    cards: list[GpuFacts] = []
+    for name in names:
+        _named(draft, name)
+        if draft.gpu is None:
+            return
+        if draft.gpu not in cards:
+            cards.append(draft.gpu)
+    _take(draft, min(cards, key=lambda gpu: gpu.free or 0))
+    draft.decided["hardware.devices"] = [gpu.uuid or gpu.index for gpu in cards]
 
 
 def _named(draft: Draft, name: int | str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finetty.backend.dataset.facts import DataFacts
 from finetty.backend.machine.facts import GpuFacts, MachineFacts
-from finetty.backend.memory import Device, Job, job_of
+from finetty.backend.memory import Device, Job, job_with
 from finetty.backend.messages import Finding, Level, Message
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.planning.plan import Choice
@@ -54,6 +54,12 @@ class Draft:
         return self.gpu is None
 
     @property
+    def processes(self) -> int:
+        """One for each card; what torchrun started where it did."""
+        devices = self.value("hardware.devices")
+        return max(self.machine.processes, len(devices) if isinstance(devices, list) else 1)
+
+    @property
     def method(self) -> str:
         return self.asked.method.name
 
@@ -66,4 +72,6 @@ class Draft:
 
     def job(self, **changes: Any) -> Job | None:
         """What memory depends on, with some options changed; None while one is open."""
-        return job_of(with_values(self.asked, {**self.decided, **changes}), self.data)
+        job = job_with(lambda option: changes[option] if option in changes else self.value(option), self.data)
+        packed = job is not None and self.model is not None and self.model.quantization in ("gptq", "awq")
+        return replace(job, quantization="gptq") if job and packed else job

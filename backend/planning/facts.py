@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from finetty.backend.conversation import Encoder, load_encoder
-from finetty.backend.dataset import Rows, data_facts, read_rows
+from finetty.backend.dataset import Rows, data_facts, read_rows, read_validation
 from finetty.backend.dataset.facts import DataFacts
 from finetty.backend.machine import machine_facts
 from finetty.backend.machine.facts import MachineFacts
@@ -51,7 +51,8 @@ def gather(
     rows = read_rows(recipe, download=report is not None)
     name, revision = recipe.model.path, recipe.model.revision
     if report is not None and locate(name, revision) is None and is_on_the_hub(name):
-        fetch(name, revision, report)
+        fetch(name, revision, report, source=recipe.model.source)
     model = model_facts(name, revision)
     encoder = load_encoder(model.folder, recipe) if model.folder and model.has_tokenizer_json else None
-    return Facts(model, machine, data_facts(rows, encoder), encoder, rows)
+    data = data_facts(rows, encoder, held_out=read_validation(recipe))
+    return Facts(model, machine, data, encoder, rows)

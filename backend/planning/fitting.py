@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetty.backend.dataset.facts import DataFacts
@@ -11,9 +11,9 @@ from finetty.backend.machine.facts import MachineFacts
 from finetty.backend.memory import longest_row
 from finetty.backend.messages import Message, message
 from finetty.backend.models.facts import ModelFacts
-from finetty.backend.planning.memory import OVER
 from finetty.backend.planning.plan import Plan, Verdict
 from finetty.backend.planning.planner import plan
+from finetty.backend.planning.verdict import OVER, verdict_at
 from finetty.backend.recipe import Recipe, value_of, with_values
 
 LIGER = message("fit.liger", "nothing of what is learned; one more library takes part.")
@@ -49,7 +49,8 @@ SMALLEST_RANK, SHORTEST_CUTOFF = 4, 128
 @dataclass(frozen=True)
 class Change:
     """One change: the options' new values, and what they were; bytes of the peak that it saves after the changes before
-    it; what it costs; and the peak and the verdict once it is made. A value may be the one that plan() had chosen."""
+    it; what it costs; and the peak and the verdict once it is made. A value may be the one that plan() had chosen.
+    `exact`: the bytes are no estimate."""
 
     values: Mapping[str, Any]
     before: Mapping[str, Any]
@@ -57,6 +58,7 @@ class Change:
     cost: Message
     needed: int
     verdict: Verdict
+    exact: bool = False
 
 
 Step = tuple[dict[str, Any], Message]
@@ -159,6 +161,30 @@ def _told(asked: _Case, made: list[Step]) -> tuple[Change, ...]:
     return tuple(changes)
 
 
+def steps_along(changes: Sequence[Change], recipe: Recipe) -> Iterator[Recipe]:
+    """The recipe as it is, and after each of the changes."""
+    yield recipe
+    for change in changes:
+        recipe = with_values(recipe, dict(change.values))
+        yield recipe
+
+
+def priced(changes: Sequence[Change], peaks: Mapping[int, int], free: int) -> tuple[Change, ...]:
+    """The changes, those with exact bytes whose peaks before and after are known. `peaks`: by the changes made."""
+    return tuple(
+        replace(
+            change,
+            saved=peaks[made] - peaks[made + 1],
+            needed=peaks[made + 1],
+            exact=True,
+            verdict=verdict_at(peaks[made + 1], free),
+        )
+        if made in peaks and made + 1 in peaks
+        else change
+        for made, change in enumerate(changes)
+    )
+
+
 def _liger(case: _Case) -> Iterator[Step]:
     if case.machine.usable("liger_kernel") and not case.value("acceleration.liger"):
         yield {"acceleration.liger": True}, LIGER()
@@ -208,7 +234,7 @@ def _rank(case: _Case) -> Iterator[Step]:
 
 
 def _cutoff(case: _Case) -> Iterator[Step]:
-    longest = longest_row(case.value("dataset.cutoff"), case.data) or 0
+    longest = longest_row(case.value("dataset.cutoff"), case.data, packing=case.value("dataset.packing")) or 0
     cutoff = 1 << max(0, longest - 1).bit_length() - 1
     while cutoff >= SHORTEST_CUTOFF:
         yield {"dataset.cutoff": cutoff}, _cut_rows(case.data, cutoff)

@@ -27,6 +27,10 @@ CUTOFF_CONTEXT = message(
     "plan.cutoff.context", "the model reads at most {context:,} tokens; the longest row has {longest:,}"
 )
 CUTOFF_UNKNOWN = message("plan.cutoff.unknown", "an upper bound, until the rows are read")
+CUTOFF_TEXTS = message(
+    "plan.cutoff.texts",
+    "texts fill sequences of this length: at most {most:,} tokens, so short that {total:,} tokens fill a hundred",
+)
 VALIDATION_SMALL = message("plan.validation.small", "10% of {rows:,} rows, at least 20: fewer would be noise")
 VALIDATION_FEW = message("plan.validation.few", "a third of only {rows:,} rows")
 VALIDATION_LARGE = message("plan.validation.large", "5% of {rows:,} rows, at most 500")
@@ -48,6 +52,8 @@ TEN_TIMES = message("plan.checkpoints", "about ten times in {steps:,} steps")
 TEN_TIMES_UNKNOWN = message("plan.checkpoints_unknown", "until the number of steps is known")
 
 USUAL_CUTOFF = 2048
+SHORTEST_BLOCK = 256
+"""Tokens of a sequence that texts share, at the least: a shorter one would cut most of them."""
 ENOUGH_STEPS = 100
 SMALL_MODEL, LARGE_MODEL = 1_000_000_000, 13_000_000_000
 
@@ -56,21 +62,35 @@ def training_rows(draft: Draft) -> int | None:
     """Rows that are learned from, once the validation rows are kept back."""
     if draft.data is None:
         return None
-    return draft.data.rows - (validation_rows(draft) or 0)
+    own_file = isinstance(draft.value("dataset.validation"), str)
+    return draft.data.rows - (0 if own_file else validation_rows(draft) or 0)
 
 
 def validation_rows(draft: Draft) -> int | None:
-    """Rows kept back of the training files; None where they come from a file of their own, or are not known."""
+    """Rows kept back of the training files, or those of a file of their own; None where they are not known."""
     value = draft.value("dataset.validation")
-    if draft.data is None or isinstance(value, str):
+    if draft.data is None:
         return None
+    if isinstance(value, str):
+        return draft.data.validation_rows
     rows = draft.data.rows
     count = round(value * rows) if isinstance(value, float) and value < 1 else int(value)
     return max(0, min(count, rows - 1))
 
 
+def packs_texts(draft: Draft) -> bool:
+    """Whether texts for pretraining share sequences, which the cutoff then is the length of."""
+    return draft.data is not None and draft.data.only_texts and draft.asked.dataset.packing is not False
+
+
 def choose_cutoff(draft: Draft) -> None:
     context = draft.model.context_length if draft.model else None
+    if draft.data is not None and packs_texts(draft):
+        total = sum(draft.data.texts)
+        enough = -(-total // (ENOUGH_STEPS * 64)) * 64
+        length = min(context or USUAL_CUTOFF, USUAL_CUTOFF, max(SHORTEST_BLOCK, enough))
+        draft.choose("dataset.cutoff", max(16, length), CUTOFF_TEXTS(total=total, most=USUAL_CUTOFF))
+        return
     longest = draft.data.longest if draft.data and draft.data.measured else None
     if longest is None:
         draft.choose("dataset.cutoff", max(16, min(context or USUAL_CUTOFF, USUAL_CUTOFF)), CUTOFF_UNKNOWN())
@@ -138,7 +158,7 @@ def choose_epochs(draft: Draft) -> None:
 
 def choose_batch(draft: Draft) -> None:
     micro_batch = draft.value("training.micro_batch")
-    rows = training_rows(draft)
+    rows = training_sequences(draft) if packs_texts(draft) else training_rows(draft)
     if rows is None:
         batch, reason = 16, BATCH_UNKNOWN()
     else:
@@ -190,15 +210,18 @@ def schedule(draft: Draft) -> Schedule | None:
     if sequences is None or sequences < 1 or "auto" in (micro_batch, batch):
         return None
     epochs = draft.value("training.epochs")
-    return steps_of(sequences, micro_batch, batch, float(epochs), draft.asked.training.max_steps)
+    return steps_of(sequences, micro_batch * draft.processes, batch, float(epochs), draft.asked.training.max_steps)
 
 
 def training_sequences(draft: Draft) -> int | None:
-    """Usually one a row; where a template or a long text makes several, validation rows take their share."""
+    """Usually one a row; where a template or a long text makes several, validation rows take their share. Texts that
+    share sequences are counted as they are trained, the validation rows left out."""
     rows = training_rows(draft)
     if draft.data is None or rows is None or not draft.data.rows:
         return rows
     cutoff = draft.value("dataset.cutoff")
+    if packs_texts(draft) and isinstance(cutoff, int):
+        return draft.data.blocks_at(cutoff, draft.data.rows - rows)
     sequences = draft.data.sequences_at(cutoff) if isinstance(cutoff, int) else draft.data.sequences
     return round(rows * sequences / draft.data.rows)
 

@@ -30,6 +30,10 @@ class Memory:
     verdict: Verdict
     stated_error: float = 0.25
     """The share by which the live prediction may be off; `over` is an error only beyond it."""
+    uncorrected: MemoryPrediction | None = None
+    """The live prediction before what earlier runs on this card say of it; None where they say nothing."""
+    learned_from: int = 0
+    """How many earlier runs corrected it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Plan:
                 "device": _device(self.memory.device),
                 "verdict": self.memory.verdict,
                 "stated_error": self.memory.stated_error,
+                "uncorrected": _prediction(self.memory.uncorrected),
+                "learned_from": self.memory.learned_from,
             },
             "disk": {"needed": self.disk.needed, "free": self.disk.free},
             "time": {
@@ -118,6 +124,8 @@ class Plan:
                 Device(**memory["device"]) if memory["device"] else None,
                 memory["verdict"],
                 memory["stated_error"],
+                MemoryPrediction(**memory["uncorrected"]) if memory.get("uncorrected") else None,
+                memory.get("learned_from", 0),
             ),
             disk=Disk(disk["needed"], disk["free"]),
             time=Time(time["low"], time["high"], Message.from_json(time["said"]["basis"], time["basis"])),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,49 +14,77 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe.options import WORDS, nearest, options
 from finetty.backend.recipe.schema import DataFile, Recipe
+from finetty.backend.recipe.yaml_tree import line_of, plain_values, yaml_text, yaml_tree
 
-NO_RECIPE = message("recipe.no_file", "There is no recipe here.")
-UNREADABLE = message("recipe.unreadable", "The recipe cannot be read: {reason}.")
-NOT_YAML = message("recipe.not_yaml", "This is not valid YAML: {problem}.")
-NOT_A_RECIPE = message("recipe.not_a_recipe", "A recipe is a mapping of sections; this holds something else.")
-BEGIN_SO = message("recipe.begin_so", "Begin with `finetty: 1`.")
 UNKNOWN_KEY = message("recipe.unknown_key", "There is no option {name}.")
 KNOWN_KEYS = message("recipe.known_keys", "Known here: {names}.")
 EXPECTED = message("recipe.expected", "{name} cannot be {value}: expected {expected}.")
 MISSING = message("recipe.missing", "{name} is missing.")
+CANNOT_SAVE = message("recipe.cannot_save", "The recipe cannot be written to {path}: {reason}.")
 SECTION = message("recipe.section", "a mapping of options")
 
-LARGEST_RECIPE = 1 << 20
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; relative paths in it count from its own folder. Raises Refusal with file and line."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_RECIPE + 1)
-        text = raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise Refusal(NO_RECIPE(), path=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(
-            UNREADABLE(reason=getattr(error, "strerror", None) or "it is not UTF-8 text"), path=path
-        ) from None
-    return anchored(parse_recipe(text, path), path.resolve().parent)
+    return anchored(parse_recipe(yaml_text(path), path), path.resolve().parent)
 
 
 def parse_recipe(text: str, path: Path | None = None) -> Recipe:
     """A recipe from its YAML text. Raises Refusal; `path` is only for its error messages."""
-    tree = _yaml(text, path)
+    tree = yaml_tree(text, path)
     try:
-        return Recipe.model_validate(_plain(tree))
+        return Recipe.model_validate(plain_values(tree))
     except ValidationError as error:
         raise _refusal(error, tree, path) from None
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """What could be read of a recipe. `unread`: of each option that could not, what stands there; `refusals`: why."""
+
+    recipe: Recipe
+    unread: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+
+
+def salvage_recipe(path: Path) -> Salvaged:
+    """Read a recipe, leaving out what is refused. Raises Refusal where it is no mapping of sections at all."""
+    tree = yaml_tree(yaml_text(path), path)
+    values, unread, refusals = plain_values(tree), {}, []
+    while True:
+        try:
+            recipe = Recipe.model_validate(values)
+        except ValidationError as error:
+            refusal = _refusal(error, tree, path)
+            keys = (refusal.option or "").split(".")[:2]
+            section = values.get(keys[0])
+            left_out = section if len(keys) > 1 and isinstance(section, dict) and keys[1] in section else values
+            name = keys[1] if left_out is section else keys[0]
+            if name not in left_out:
+                raise refusal from None
+            value = left_out.pop(name)
+            refusals.append(refusal)
+            if ".".join(keys) in options():
+                unread[".".join(keys)] = _one_line(value)
+        else:
+            return Salvaged(anchored(recipe, path.resolve().parent), unread, tuple(refusals))
+
+
+def _one_line(value: Any) -> str:
+    """A value as a person types it."""
+    if isinstance(value, str):
+        return value
+    stream = StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style, writer.width = True, 1 << 20
+    writer.dump(value, stream)
+    return stream.getvalue().removesuffix("...\n").strip()
 
 
 def dump_recipe(recipe: Recipe, *, defaults: bool = False) -> str:
@@ -66,6 +97,18 @@ def dump_recipe(recipe: Recipe, *, defaults: bool = False) -> str:
     return stream.getvalue()
 
 
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the recipe whole or not at all. Raises Refusal."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(dump_recipe(recipe), encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # where nothing can be written, nothing may be there to remove either
+            beside.unlink()
+        raise Refusal(CANNOT_SAVE(path=path, reason=error.strerror or "?"), path=None) from None
+
+
 def anchored(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its relative paths made absolute from `folder`; names on the Hub stay as they are."""
     changed = recipe.model_copy(deep=True)
@@ -73,9 +116,14 @@ def anchored(recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(recipe.dataset.validation, str) and recipe.dataset.validation != "auto":
         changed.dataset.validation = _anchored_data(recipe.dataset.validation, folder)
     path = recipe.model.path
-    if path and (path.startswith((".", "~", os.sep)) or (folder / path).is_dir()):
+    if path and (path.startswith((".", "~", os.sep)) or os.path.isdir(folder / path)):  # noqa: PTH112 - what is half typed may be no path
         changed.model.path = _absolute(path, folder)
     return changed
+
+
+def with_home(path: str) -> Path:
+    """The path with the home folder for its `~`; as it is written where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises for a user who is not there
 
 
 def is_hub_name(path: str) -> bool:
@@ -94,50 +142,13 @@ def _anchored_data(path: str, folder: Path) -> str:
 
 
 def _absolute(path: str, folder: Path) -> str:
-    return str(Path(os.path.normpath(folder / Path(path).expanduser())))
-
-
-def _yaml(text: str, path: Path | None) -> CommentedMap:
-    try:
-        tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise Refusal(NOT_YAML(problem=error.problem or "broken"), path=path, line=line) from None
-    except (YAMLError, ValueError) as error:
-        raise Refusal(NOT_YAML(problem=str(error).splitlines()[0]), path=path) from None
-    if not isinstance(tree, CommentedMap):
-        raise Refusal(NOT_A_RECIPE(), BEGIN_SO(), path=path)
-    return tree
-
-
-def _plain(node: Any) -> Any:
-    """YAML's tree as dict, list and scalars, with 2e-4 read as the number a person means."""
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return _number(kind(node)) if kind is str else kind(node)
-    return str(node)
-
-
-def _number(text: str) -> str | float:
-    mantissa, exponent, _ = text.partition("e") if "e" in text else (text, "", "")
-    if exponent and mantissa.replace(".", "", 1).isdigit():
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text
+    return str(Path(os.path.normpath(folder / with_home(path))))
 
 
 def _refusal(error: ValidationError, tree: CommentedMap, path: Path | None) -> Refusal:
-    problem = min(error.errors(), key=lambda item: _line(tree, item["loc"]) or 0)
+    problem = min(error.errors(), key=lambda item: line_of(tree, item["loc"]) or 0)
     keys = _keys(problem["loc"], tree)
-    name, line = ".".join(map(str, keys)), _line(tree, keys)
+    name, line = ".".join(map(str, keys)), line_of(tree, keys)
     if problem["type"] == "extra_forbidden":
         siblings = _siblings(keys)
         fix = nearest(str(keys[-1]), siblings) or KNOWN_KEYS(names=", ".join(siblings))
@@ -169,19 +180,6 @@ def _keys(location: tuple[int | str, ...], tree: Any) -> tuple[int | str, ...]:
         keys.append(part)
         tree = tree[part]
     return tuple(keys)
-
-
-def _line(tree: Any, location: tuple[int | str, ...]) -> int | None:
-    line: int | None = None
-    for part in location:
-        if isinstance(tree, CommentedMap) and part in tree:
-            line = tree.lc.key(part)[0] + 1
-        elif isinstance(tree, CommentedSeq) and isinstance(part, int) and part < len(tree):
-            line = tree.lc.item(part)[0] + 1
-        else:
-            break
-        tree = tree[part]
-    return line
 
 
 def _siblings(keys: tuple[int | str, ...]) -> list[str]:

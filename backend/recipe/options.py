@@ -36,6 +36,7 @@ AT_LEAST = message("recipe.at_least", "at least {bound}")
 ABOVE = message("recipe.above", "above {bound}")
 AT_MOST = message("recipe.at_most", "at most {bound}")
 BELOW = message("recipe.below", "below {bound}")
+BETWEEN = message("recipe.between", "from {low} to {high}")
 WRONG_VALUE = message("recipe.wrong_value", "{name} cannot be {value}: expected {expected}.")
 
 
@@ -120,12 +121,18 @@ def value_of(recipe: Recipe, name: str) -> Any:
 
 
 def with_values(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """A new recipe with these options changed. Raises Refusal where one does not take its value."""
-    changed = recipe.model_copy(deep=True)
+    """A new recipe with these options changed; what is not changed is shared with the old recipe.
+
+    Raises Refusal where one does not take its value.
+    """
+    sections: dict[str, BaseModel] = {}
     for name, value in values.items():
         section, key = name.split(".")
-        setattr(getattr(changed, section), key, option_named(name).check(value))
-    return changed
+        found = option_named(name)
+        if section not in sections:
+            sections[section] = getattr(recipe, section).model_copy()
+        setattr(sections[section], key, found.check(value))
+    return recipe.model_copy(update=sections)
 
 
 def with_assignments(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -223,12 +230,12 @@ def _in_words(part: Any) -> Message:
 
 
 def _limits(metadata: Sequence[Any]) -> Iterator[Message]:
-    for item in metadata:
-        for constraint in getattr(item, "metadata", [item]):
-            for key, words in _LIMITS.items():
-                bound = getattr(constraint, key, None)
-                if bound is not None:
-                    yield words(bound=bound)
+    constraints = [one for item in metadata for one in getattr(item, "metadata", [item])]
+    bounds = {key: getattr(one, key) for key in _LIMITS for one in constraints if hasattr(one, key)}
+    if {"ge", "le"} <= bounds.keys():
+        yield BETWEEN(low=bounds.pop("ge"), high=bounds.pop("le"))
+    for key, bound in bounds.items():
+        yield _LIMITS[key](bound=bound)
 
 
 def _scalar(text: str) -> Any:

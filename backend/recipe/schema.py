@@ -6,15 +6,24 @@ declarations. `auto` is a wish that plan() turns into a value with a reason.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Auto = Literal["auto"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
-Columns = dict[str, str]
+Columns = dict[str, str | None]
+
+
+def _iso(value: Any) -> Any:
+    """YAML reads 2026-11-24 as a date, which a recipe holds as text."""
+    return value.isoformat() if type(value) is date else value
+
+
+Day = Annotated[str, BeforeValidator(_iso), Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 
 
 def option(default: Any, help_text: str, *, llamafactory: str | None = None, advanced: bool = False) -> Any:
@@ -42,6 +51,11 @@ class Model(Section):
         llamafactory="model_revision",
         advanced=True,
     )
+    source: Literal["any", "huggingface", "modelscope"] = option(
+        "any",
+        "Where a model that is not here comes from; any takes ModelScope where only that can be reached.",
+        advanced=True,
+    )
     trust_remote_code: bool = option(
         False,
         "Run Python code that the model's folder brings along. Only for publishers you trust.",
@@ -54,6 +68,11 @@ class Hardware(Section):
     devices: Auto | Literal["cpu"] | int | Name | list[int | Name] = option(
         "auto", "The card to train on: an index, a UUID, a list of them, or cpu.", advanced=True
     )
+    fsdp: bool = option(
+        False,
+        "FSDP: several cards share one model instead of a copy each, for a model too large for one; slower.",
+        advanced=True,
+    )
 
 
 class DataFile(Section):
@@ -61,7 +80,10 @@ class DataFile(Section):
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "text"] = option(
         "auto", "How a row is written; auto recognises it from the rows."
     )
-    columns: Columns = option({}, "Which of your columns is which: {instruction: question, output: answer}.")
+    columns: Columns = option(
+        {},
+        "Which of your columns is which: {instruction: question, output: answer, input: null}; null says that none is.",
+    )
     weight: Annotated[float, Field(gt=0, le=1000)] = option(
         1.0,
         "How often its rows are seen in an epoch: 2 is twice, 0.5 every second row.",
@@ -110,6 +132,18 @@ class Method(Section):
         llamafactory="use_dora",
         advanced=True,
     )
+    pissa: bool = option(
+        False,
+        "LoRA: start from the weights' own largest directions (PiSSA), which learns sooner.",
+        llamafactory="pissa_init",
+        advanced=True,
+    )
+    lora_plus: Annotated[float, Field(ge=1, le=1000)] | None = option(
+        None,
+        "LoRA+: how many times faster the adapter's second matrix learns; 16 is usual.",
+        llamafactory="loraplus_lr_ratio",
+        advanced=True,
+    )
     layers: Auto | int = option(
         "auto",
         "Freeze: how many layers are trained; 2 the last two, -2 the first two.",
@@ -154,6 +188,11 @@ class Template(Section):
     thinking: Auto | bool = option(
         "auto", "For models that think: whether answers begin with their reasoning.", llamafactory="enable_thinking"
     )
+    date: Auto | Day | None = option(
+        "auto",
+        "The date that a template which asks for today's is given; auto keeps the day of the plan.",
+        advanced=True,
+    )
 
 
 class Acceleration(Section):
@@ -162,6 +201,11 @@ class Acceleration(Section):
     )
     unsloth: bool = option(False, "Unsloth: faster, smaller LoRA and QLoRA.", llamafactory="use_unsloth")
     liger: bool = option(False, "Liger Kernel: more throughput, less memory.", llamafactory="enable_liger_kernel")
+    loss: Auto | Literal["chunked", "plain"] = option(
+        "auto",
+        "Chunked never holds the logits of untrained tokens, nor many at once; plain is the model's own.",
+        advanced=True,
+    )
     fallback: Literal["refuse", "allow"] = option(
         "refuse", "When an accelerator cannot be used: refuse to start, or go on without it and say so.", advanced=True
     )
@@ -209,6 +253,23 @@ class Training(Section):
         llamafactory="disable_gradient_checkpointing",
         advanced=True,
     )
+    activation_offloading: bool = option(
+        False,
+        "Keep activations in RAM until they are needed again: less of the card's memory, slower.",
+        advanced=True,
+    )
+    neftune: Annotated[float, Field(gt=0, le=1000)] | None = option(
+        None,
+        "NEFTune: noise on the embeddings, against learning by heart; 5 is usual.",
+        llamafactory="neftune_noise_alpha",
+        advanced=True,
+    )
+    patience: PositiveInt | None = option(
+        None,
+        "Stop after this many evaluations without a lower held-out loss, and take the best.",
+        llamafactory="early_stopping_steps",
+        advanced=True,
+    )
     on_out_of_memory: Literal["ask", "shrink", "stop"] = option(
         "ask", "When memory runs out: ask, halve the micro-batch and go on, or stop.", advanced=True
     )
@@ -226,7 +287,10 @@ class Output(Section):
         advanced=True,
     )
     samples: list[Name] = option(
-        [], "Questions that the model answers before its training and after it.", advanced=True
+        [], "Questions that the model answers before its training, at evaluations, and after it.", advanced=True
+    )
+    logs: list[Literal["tensorboard", "wandb", "trackio"]] = option(
+        [], "Other places that losses are logged to; each needs its package.", advanced=True
     )
     keep: PositiveInt = option(
         2, "How many checkpoints are kept, besides the best one.", llamafactory="save_total_limit", advanced=True

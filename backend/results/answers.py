@@ -1,26 +1,25 @@
-"""Talking to a run's result, to its base model, or to both: the same weights, the adapter switched on and off."""
+"""Talking to a run's result, to its base model, or to both, in the memory of one model.
+
+An adapter is switched on and off; after full and freeze tuning the weights of the side that is asked take the other's
+place.
+"""
 
 from __future__ import annotations
 
-import queue
-import threading
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from finetty.backend.conversation import Encoder, Turn, load_encoder
-from finetty.backend.messages import Refusal, message
-from finetty.backend.planning.plan import Plan
+from finetty.backend.conversation import Turn
+from finetty.backend.messages import Refusal
+from finetty.backend.results.source import NOTHING_SAVED, RESUME_IT, Source, source_of
+from finetty.backend.results.speaker import LONGEST_ANSWER, Speaker
 from finetty.backend.runs import Run
 from finetty.backend.training.checkpoints import last_checkpoint
-from finetty.backend.training.place import model_folder, on_cpu, show_devices
-
-NOTHING_SAVED = message("results.nothing_saved", "The run {run} has neither a result nor a checkpoint.")
-RESUME_IT = message("results.resume_it", "Train it first: `finetty resume {run}`.")
-
-LONGEST_ANSWER = 1024
-"""In tokens."""
+from finetty.backend.training.place import settle
 
 
 @dataclass(frozen=True)
@@ -32,124 +31,94 @@ class Answer:
     tuned: str | None
 
 
-class Chat:
-    """A run's model in memory, ready to answer. Opening it loads torch and the weights: seconds to minutes."""
+class Chat(Speaker):
+    """A run's model in memory, its base's weights in the same place or behind a switch."""
 
     def __init__(self, run: Run) -> None:
         """Load the result, or where there is none the last checkpoint. Raises Refusal when there is neither."""
-        self.run = run
-        plan = Plan.from_json(run.plan_document())
-        self._recipe, self._on_cpu = plan.recipe, on_cpu(plan)
-        self._folder = model_folder(self._recipe)
-        show_devices(self._recipe, on_cpu=self._on_cpu)
-        self.encoder: Encoder = load_encoder(self._folder, self._recipe)
-        self._tuned = self._load_tuned()
-        self._base: Any = None
+        self.run, self.source = run, source_of(run)
+        settle(self.source.plan)
+        self.encoder = self.source.encoder
+        self._model: Any = self._load_tuned()
+        self._is_base = False
 
-    def answer(
-        self,
-        turns: Sequence[Turn],
-        *,
-        base: bool = False,
-        temperature: float = 0.0,
-        longest: int = LONGEST_ANSWER,
-    ) -> Iterator[str]:
-        """The answer to a conversation, piece by piece as it is found; greedy at temperature 0.
+    def model(self, *, base: bool) -> tuple[Any, AbstractContextManager[Any]]:
+        """An adapter is switched off for the base."""
+        if self.source.is_adapter:
+            return self._model, self._model.disable_adapter() if base else nullcontext()
+        if base != self._is_base or self._model is None:
+            self._turn(base=base)
+        return self._model, nullcontext()
 
-        `base` asks the model as it was before tuning. Closing the iterator ends the generation.
-        """
-        pieces: queue.Queue[int | BaseException | None] = queue.Queue()
-        over = threading.Event()
+    def _turn(self, *, base: bool) -> None:
+        """Make the model in memory the other side's."""
+        from finetty.backend.results.weights_in_place import put_weights
 
-        def generate() -> None:
-            from finetty.backend.training.answer import answer_ids
+        folder = self._folder(base=base)
+        if folder is None or self._model is None or not put_weights(self._model, folder):
+            self._model = None  # and so it stays where the other side cannot be loaded
+            gc.collect()
+            self._model = load_base(self.source) if base else self._load_tuned()
+        self._is_base = base
 
-            try:
-                model, switch = self._model(base=base)
-                with switch:
-                    answer_ids(
-                        model,
-                        self.encoder,
-                        turns,
-                        longest=longest,
-                        temperature=temperature,
-                        tell=pieces.put,
-                        enough=over.is_set,
-                    )
-                pieces.put(None)
-            except BaseException as error:
-                pieces.put(error)
-
-        thread = threading.Thread(target=generate, name="finetty-answer", daemon=True)
-        thread.start()
-        try:
-            yield from self._text(pieces)
-        finally:
-            over.set()
-            thread.join()
-
-    def _text(self, pieces: queue.Queue[int | BaseException | None]) -> Iterator[str]:
-        """Text as far as it is certain: a character may be spread over several tokens."""
-        ids: list[int] = []
-        told = ""
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            if piece in self.encoder.stop_ids:
-                continue
-            ids.append(piece)
-            text = self.encoder.decode(ids)
-            if text.startswith(told) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                yield text[len(told) :]
-                told = text
-        yield self.encoder.decode(ids)[len(told) :]
-
-    def _model(self, *, base: bool) -> tuple[Any, AbstractContextManager[Any]]:
-        if not base:
-            return self._tuned, nullcontext()
-        if self._recipe.method.name == "lora":
-            return self._tuned, self._tuned.disable_adapter()
-        if self._base is None:
-            self._base = self._load_base()
-        return self._base, nullcontext()
-
-    def _load_base(self) -> Any:
-        from finetty.backend.training.load import load_model
-
-        return load_model(self._folder, self._recipe, on_cpu=self._on_cpu, to_train=False).eval()
+    def _folder(self, *, base: bool) -> Path | None:
+        """Where this side's weights are whole; None where the tuned ones are a checkpoint's, kept as changes alone."""
+        if base:
+            return self.source.base
+        return self.run.output if self.run.output.is_dir() else None
 
     def _load_tuned(self) -> Any:
-        from finetty.backend.training.load import load_model
-
-        lora = self._recipe.method.name == "lora"
         if not self.run.output.is_dir():
-            return self._from_checkpoint()
-        if not lora:
-            return load_model(self.run.output, self._recipe, on_cpu=self._on_cpu, to_train=False).eval()
+            return model_from_checkpoint(self.source)
+        if not self.source.is_adapter:
+            return load_model_of(self.source, self.run.output)
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(self._load_base(), str(self.run.output)).eval()
+        return PeftModel.from_pretrained(load_base(self.source), str(self.run.output)).eval()
 
-    def _from_checkpoint(self) -> Any:
-        from finetty.backend.training.methods import prepare
-        from finetty.backend.training.trained import put_back
 
-        checkpoint = last_checkpoint(self.run.checkpoints)
-        if checkpoint is None:
-            raise Refusal(NOTHING_SAVED(run=self.run.id), RESUME_IT(run=self.run.id))
-        model = prepare(self._load_base(), self._recipe)
-        put_back(model, checkpoint)
-        return model.requires_grad_(False).eval()
+def load_base(source: Source) -> Any:
+    """The base model as the recipe loads it, quantized where it says so."""
+    return load_model_of(source, source.base)
+
+
+def load_model_of(source: Source, folder: Path) -> Any:
+    from finetty.backend.training.load import load_model
+
+    return load_model(folder, source.recipe, on_cpu=source.on_cpu, to_train=False).eval()
+
+
+def model_from_checkpoint(source: Source) -> Any:
+    """The tuned model as the last checkpoint has it. Raises Refusal."""
+    from finetty.backend.training.methods import prepare
+    from finetty.backend.training.trained import put_back
+
+    checkpoint = last_checkpoint(source.run.checkpoints)
+    if checkpoint is None:
+        raise Refusal(NOTHING_SAVED(run=source.run.id), RESUME_IT(run=source.run.id))
+    model = prepare(load_base(source), source.recipe, source.run.path)
+    put_back(model, checkpoint)
+    return model.requires_grad_(False).eval()
 
 
 def answers(
-    run: Run, prompts: Sequence[str], *, base: bool = True, tuned: bool = True, longest: int = LONGEST_ANSWER
+    chat: Chat,
+    prompts: Sequence[str],
+    *,
+    base: bool = True,
+    tuned: bool = True,
+    system: str | None = None,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    longest: int = LONGEST_ANSWER,
 ) -> Iterator[Answer]:
-    """Each prompt answered greedily by the base model, the tuned one or both. Raises Refusal."""
-    chat = Chat(run)
+    """Each prompt answered, greedily at temperature 0, by the base model, the tuned one or both. Raises Refusal."""
+    before = [Turn("system", system)] if system else []
 
     def said(prompt: str, *, by_base: bool) -> str:
-        return "".join(chat.answer([Turn("user", prompt)], base=by_base, longest=longest)).strip()
+        turns = [*before, Turn("user", prompt)]
+        pieces = chat.answer(turns, base=by_base, temperature=temperature, top_p=top_p, longest=longest)
+        return "".join(pieces).strip()
 
     for prompt in prompts:
         yield Answer(

@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from finetty.backend.files import write_whole
 from finetty.backend.messages import Refusal, message
 from finetty.backend.runs.events import EventLog, EventReader
-from finetty.backend.runs.files import write_whole
 
 if TYPE_CHECKING:
     from finetty.backend.runs.directory import Run
@@ -33,6 +34,14 @@ class Command:
     id: str
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+_said_here: SimpleQueue[Command] = SimpleQueue()
+
+
+def tell_this_process(name: str) -> None:
+    """A command to the trainer of this very process, which no disk has to take; also from the handler of a signal."""
+    _said_here.put(Command(uuid.uuid4().hex, name))
 
 
 class Inbox:
@@ -56,6 +65,8 @@ class Inbox:
             else:
                 name = command.name if command else ""
                 self._log.append("command", id=named["id"], name=name, result="error", reason="unknown command")
+        while not _said_here.empty():
+            commands.append(_said_here.get())
         return commands
 
     def answer(self, command: Command, result: str, **values: Any) -> None:
@@ -96,10 +107,12 @@ def wait_for_result(run: Run, command_id: str, seconds: float = 30) -> dict[str,
         withdraw(run, command_id)
 
 
-def withdraw(run: Run, command_id: str) -> None:
-    """Take back a command that was not taken yet; nothing when it was."""
-    for path in run.commands_path.glob(f"*-{command_id}.json"):
+def withdraw(run: Run, command_id: str) -> bool:
+    """Take back a command that was not taken yet; False when it was."""
+    left = list(run.commands_path.glob(f"*-{command_id}.json"))
+    for path in left:
         path.unlink(missing_ok=True)
+    return bool(left)
 
 
 def _command(path: Path, command_id: str) -> Command | None:

@@ -16,15 +16,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.files import sync_folder, write_new
+from finetty.backend.folders import state_root
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe import Recipe, dump_recipe, load_recipe
-from finetty.backend.runs.files import sync_folder, write_new
 from finetty.backend.runs.lock import RunLock, is_locked
 from finetty.backend.runs.process import identity_of
 from finetty.backend.runs.status import LIVE_STATES, Status, StatusFile, read_status, write_new_status
 
 NO_ROOT = message("runs.no_root", "Runs cannot be written to {folder}: {reason}.")
-ELSEWHERE = message("runs.elsewhere", "Name another folder with --runs-dir or FINETTY_RUNS.")
+ELSEWHERE = message("runs.elsewhere", "Name another folder with --runs-dir, FINETTY_RUNS or `finetty setup`.")
 NOT_MADE = message("runs.not_made", "The run's folder cannot be made in {folder}: {reason}.")
 NOT_A_RUN = message("runs.not_a_run", "This is not the folder of a run.")
 NO_RUN = message("runs.no_run", "There is no run {name}.")
@@ -141,12 +142,19 @@ class Run:
 
     def is_alive(self) -> bool:
         """Whether a process is training in it now."""
-        status = read_status(self.status_path)
-        return status.pid is not None and self._has_process(status)
+        return self.training_pid() is not None
 
-    def write_status(self, **changes: Any) -> None:
-        """For the process that trains: at most one write a second unless the state changes. Raises OSError."""
-        self._status.change(changes)
+    def training_pid(self) -> int | None:
+        """The process on this machine that trains in it now; None where there is none. Raises Refusal."""
+        status = read_status(self.status_path)
+        return status.pid if self._has_process(status) else None
+
+    def write_status(self, *, wait: bool = True, **changes: Any) -> None:
+        """For the process that trains: at most one write a second unless the state changes. Raises OSError.
+
+        Without `wait` it returns before the disk has what has no new state.
+        """
+        self._status.change(changes, wait=wait)
 
     def summary(self) -> dict[str, Any]:
         """What `finetty runs --json` says of it. Raises Refusal."""
@@ -194,7 +202,7 @@ def runs_root(override: Path | None = None) -> Path:
 
     `override` (--runs-dir), else $FINETTY_RUNS, else $XDG_STATE_HOME/finetty/runs.
     """
-    root = Path(os.path.abspath(_wanted_root(override).expanduser()))  # noqa: PTH100 - as in Run.open
+    root = Path(os.path.abspath(wanted_root(override)))  # noqa: PTH100 - as in Run.open
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -234,17 +242,22 @@ def remove_run(root: Path, name: str) -> int:
     A link in it is deleted, never followed. Raises Refusal while the run is alive.
     """
     run = find_run(root, name)
-    if is_locked(run.lock_path):
-        raise Refusal(IS_ALIVE(name=run.id), STOP_FIRST(name=run.id))
+    refuse_alive(run)
     aside = run.path.with_name(f".removed-{secrets.token_hex(8)}")
     try:
         with RunLock(run.lock_path):
             run.path.rename(aside)
-            freed = _size(aside)
+            freed = size_on_disk(aside)
             shutil.rmtree(aside)
     except OSError as error:
         raise Refusal(NOT_REMOVED(name=run.id, reason=error.strerror)) from None
     return freed
+
+
+def refuse_alive(run: Run) -> None:
+    """Raises Refusal while a process trains in the run: it cannot be removed then."""
+    if is_locked(run.lock_path):
+        raise Refusal(IS_ALIVE(name=run.id), STOP_FIRST(name=run.id))
 
 
 def run_name(recipe: Recipe) -> str:
@@ -275,13 +288,13 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.lower())[:32].strip("-.")
 
 
-def _wanted_root(override: Path | None) -> Path:
+def wanted_root(override: Path | None = None) -> Path:
+    """The folder that runs_root() makes, whether it is there or not."""
     if override is not None:
-        return override
+        return override.expanduser()
     if runs := os.environ.get("FINETTY_RUNS"):
-        return Path(runs)
-    state = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state) if state.startswith("/") else Path("~/.local/state")) / "finetty" / "runs"
+        return Path(runs).expanduser()
+    return state_root() / "finetty" / "runs"
 
 
 def _fill(folder: Path, plan: Mapping[str, Any], asked: Recipe, name: str) -> None:
@@ -325,7 +338,14 @@ def _age(path: Path) -> tuple[str, int] | None:
         return None
 
 
-def _size(folder: Path) -> int:
-    """Bytes on the disk under `folder`, links not followed."""
+def size_on_disk(folder: Path) -> int:
+    """Bytes on the disk under `folder`, links not followed; a file that goes meanwhile takes none."""
     inner = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
-    return sum(path.lstat().st_blocks * 512 for path in inner)
+    return sum(map(_taken, inner))
+
+
+def _taken(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * 512
+    except OSError:
+        return 0

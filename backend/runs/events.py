@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetty.backend.files import is_full
+
 if TYPE_CHECKING:
     from finetty.backend.runs.directory import Run
 
 Event = dict[str, Any]
 
 LONGEST_LINE = 1 << 20
+MOST_HELD_BACK = 8 << 20
+"""Bytes of events that wait in memory for a full disk to have room again."""
 _CHUNK = 1 << 16
 _KINDS_OF_STEPS = ("step", "eval", "checkpoint", "sample")
 
@@ -29,27 +33,45 @@ class EventLog:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(run.events_path, flags, 0o600)
         self._guard = threading.Lock()
-        self._torn = self._ends_torn()
+        # A half line that a killed process left would swallow the next one: end it first.
+        self._unwritten = bytearray(b"\n" if self._ends_torn() else b"")
 
     def append(self, kind: str, **values: Any) -> None:
-        """Write one event. Numbers that are not finite become null, with `nonfinite` naming them. Raises OSError."""
+        """Write one event. Numbers that are not finite become null, with `nonfinite` naming them.
+
+        While the disk is full, events wait in memory and go out with the next one. Raises OSError for another fault, or
+        when too many wait.
+        """
         finite, nonfinite = _finite(values)
         event = {"time": time.time(), "kind": kind, **finite}
         if nonfinite:
             event["nonfinite"] = nonfinite
         line = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
         with self._guard:
-            # A half line that a killed process or a full disk left would swallow this one: end it first.
-            content = b"\n" + line if self._torn else line
-            written = os.write(self._descriptor, content)
-            self._torn = written < len(content)
+            self._unwritten += line
+            self._write()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether events wait for room on the disk."""
+        return bool(self._unwritten)
 
     def sync(self) -> None:
-        """fsync, at each checkpoint. Raises OSError."""
+        """Write what waits, and fsync, at each checkpoint. Raises OSError."""
+        with self._guard:
+            self._write()
         os.fsync(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _write(self) -> None:
+        try:
+            while self._unwritten:
+                del self._unwritten[: os.write(self._descriptor, self._unwritten)]
+        except OSError as error:
+            if not is_full(error) or len(self._unwritten) > MOST_HELD_BACK:
+                raise
 
     def _ends_torn(self) -> bool:
         size = os.fstat(self._descriptor).st_size
@@ -59,10 +81,11 @@ class EventLog:
 class EventReader:
     """Reads a growing log bit by bit. A broken line is counted in `broken` and passed over, never an error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start: int = 0) -> None:
+        """`start` is the byte at which the first line to be read begins."""
         self.path = path
         self.broken = 0
-        self._offset = 0
+        self._offset = start
         self._rest = b""
         self._file_id: tuple[int, int] | None = None
         self._skipping = False

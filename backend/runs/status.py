@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from finetty.backend.files import is_full, write_whole
 from finetty.backend.messages import Refusal, message
-from finetty.backend.runs.files import write_whole
 
 LIVE_STATES = ("queued", "loading", "preflight", "running", "paused", "saving")
 END_STATES = ("finished", "failed", "stopped")
@@ -62,20 +62,43 @@ class StatusFile:
         self._path = path
         self._status: Status | None = None
         self._written = -SECONDS_BETWEEN_WRITES
-        self._guard = threading.Lock()
+        self._unwritten = False
+        self._guard, self._pen = threading.Lock(), threading.Lock()
 
-    def change(self, changes: Mapping[str, Any], *, at_once: bool = False) -> None:
+    def change(self, changes: Mapping[str, Any], *, at_once: bool = False, wait: bool = True) -> None:
         """Take in changes, and write at most once a second unless the state changes or `at_once`.
 
-        What is held back goes out with the next write. Raises OSError (a full disk), TypeError for an unknown name.
+        Without `wait` a thread writes what has no new state: a disk may take longer than a step. What is held back,
+        also by a full disk, goes out with the next write. Raises OSError, for a full disk only where it is `at_once`;
+        TypeError for an unknown name.
         """
         with self._guard:
             before = self._status or read_status(self._path)
             self._status = replace(before, **changes)
+            self._unwritten = True
+            now = at_once or self._status.state != before.state
             due = time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES
-            if at_once or due or self._status.state != before.state:
-                write_whole(self._path, _bytes(self._status))
+            if due and not wait:
                 self._written = time.monotonic()
+        if now or (due and wait):
+            self._write(at_once=at_once)
+        elif due:
+            threading.Thread(target=self._write, name="status").start()
+
+    def _write(self, *, at_once: bool = False) -> None:
+        """What is newest; nothing where another thread has written it meanwhile."""
+        with self._pen:
+            with self._guard:
+                if not self._unwritten or self._status is None:
+                    return
+                content, self._unwritten = _bytes(self._status), False
+            try:
+                write_whole(self._path, content)
+                self._written = time.monotonic()
+            except OSError as error:
+                self._unwritten = True
+                if at_once or not is_full(error):
+                    raise
 
 
 def _bytes(status: Status) -> bytes:

@@ -3,6 +3,6 @@
 Importing this room is light; torch, transformers and peft come in when a run begins.
 """
 
-from finetty.backend.training.run import resume, train
+from finetty.backend.training.run import resume, take_part, train
 
-__all__ = ["resume", "train"]
+__all__ = ["resume", "take_part", "train"]

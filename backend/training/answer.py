@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,22 +37,26 @@ def answer_ids(
     encoder: Encoder,
     turns: Sequence[Turn],
     *,
+    tools: tuple[Mapping[str, Any], ...] = (),
     longest: int = SAMPLE_TOKENS,
     temperature: float = 0.0,
+    top_p: float = 1.0,
     tell: Callable[[int], None] | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> list[int]:
-    """Token ids of the answer, without the stop token. Greedy at temperature 0.
+    """Token ids of the answer, without the stop token. Greedy at temperature 0, else sampled from the likeliest tokens
+    that together have the probability `top_p`.
 
     `tell` gets each token as it comes; generation ends early when `enough` says so.
     """
     ids = continuation(
         model,
-        encoder.prompt(turns),
+        encoder.prompt(turns, tools),
         stop_ids=encoder.stop_ids,
         pad_id=encoder.pad_id,
         longest=longest,
         temperature=temperature,
+        top_p=top_p,
         tell=tell,
         enough=enough,
     )
@@ -67,12 +71,15 @@ def continuation(
     stop_ids: Sequence[int] = (),
     pad_id: int = 0,
     temperature: float = 0.0,
+    top_p: float = 1.0,
     tell: Callable[[int], None] | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> list[int]:
     """At most `longest` token ids that the model writes after `prompt`, the stop token among them."""
     read = torch.tensor([list(prompt)], device=model.device)
-    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    sampling = (
+        {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else {"do_sample": False}
+    )
     config = GenerationConfig(
         max_new_tokens=longest, eos_token_id=list(stop_ids) or None, pad_token_id=pad_id, use_cache=True, **sampling
     )

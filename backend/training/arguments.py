@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ OPTIMIZERS = {
 SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-def schedule(recipe: Recipe, sequences: int) -> Schedule:
-    """How many sequences go into a step and how many steps there are, counted as plan() counted them."""
+def schedule(recipe: Recipe, sequences: int, processes: int = 1) -> Schedule:
+    """How many sequences go into a step and how many steps there are, counted as plan() counted them.
+
+    With several processes each takes its micro-batch at the same time; `micro_batch` is one process's.
+    """
     training = recipe.training
     micro_batch, batch, epochs = (_number(one) for one in (training.micro_batch, training.batch, training.epochs))
-    return steps_of(sequences, int(micro_batch), int(batch), epochs, training.max_steps)
+    planned = steps_of(sequences, int(micro_batch) * processes, int(batch), epochs, training.max_steps)
+    return replace(planned, micro_batch=int(micro_batch))
 
 
 def warmup_steps(recipe: Recipe, planned: Schedule) -> int:
@@ -59,9 +64,12 @@ def arguments(recipe: Recipe, folder: Path, planned: Schedule, *, on_cpu: bool) 
         "max_grad_norm": training.max_grad_norm,
         "gradient_checkpointing": training.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "neftune_noise_alpha": training.neftune,
         "bf16": recipe.precision.compute == "bf16",
         "fp16": recipe.precision.compute == "fp16",
         "use_cpu": on_cpu,
+        "ddp_find_unused_parameters": False,
+        "fsdp": recipe.hardware.fsdp or None,
         "use_liger_kernel": recipe.acceleration.liger,
         "seed": training.seed,
         "data_seed": training.seed,
@@ -70,7 +78,8 @@ def arguments(recipe: Recipe, folder: Path, planned: Schedule, *, on_cpu: bool) 
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
         "save_strategy": "no",
-        "report_to": "none",
+        "report_to": recipe.output.logs or "none",
+        "run_name": folder.parent.name,
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "label_names": ["labels"],

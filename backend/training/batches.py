@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
-MICRO_BATCHES_SORTED_TOGETHER = 50
+from finetty.backend.dataset.blocks import best_fit
+from finetty.backend.dataset.order import row_order
+
 IGNORED = -100
 """The label of a token that is read and not learned, as torch's cross entropy knows it."""
 
@@ -19,10 +20,14 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Example:
-    """One sequence: its token ids and which of them are learned; both of the same length."""
+    """One sequence: its token ids and which of them are learned; both of the same length.
+
+    `documents` are the lengths of the texts that share it, in order; none where it is one row's.
+    """
 
     ids: tuple[int, ...]
     trained: tuple[bool, ...]
+    documents: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,10 +39,10 @@ class Example:
 
 
 class Examples(Dataset[Example]):
-    """Sequences in memory, as torch's DataLoader wants them."""
+    """Sequences in memory, as torch's DataLoader wants them. `block` is the length that texts fill together, if any."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self._examples = examples
+    def __init__(self, examples: Sequence[Example], block: int | None = None) -> None:
+        self._examples, self.block = examples, block
         self.lengths = [len(example) for example in examples]
 
     def __len__(self) -> int:
@@ -50,23 +55,16 @@ class Examples(Dataset[Example]):
         return iter(self._examples)
 
 
-def row_order(lengths: Sequence[int], micro_batch: int, seed: int, epoch: int) -> list[int]:
-    """The order of one epoch's rows: random, with rows of like length side by side in each micro-batch.
+def in_blocks(texts: Sequence[Example], size: int) -> Examples:
+    """Texts of at most `size` tokens, several in a sequence, none of them cut (`best_fit`)."""
 
-    A pure function, so that a resumed run meets the same rows. Random stretches of fifty micro-batches are sorted by
-    length and cut into micro-batches, whose order is random again; an incomplete micro-batch comes last.
-    """
-    shuffle = random.Random((seed << 32) + epoch)
-    indices = list(range(len(lengths)))
-    shuffle.shuffle(indices)
-    stretch = micro_batch * MICRO_BATCHES_SORTED_TOGETHER
-    batches: list[list[int]] = []
-    for start in range(0, len(indices), stretch):
-        near = sorted(indices[start : start + stretch], key=lambda index: lengths[index])
-        batches += [near[place : place + micro_batch] for place in range(0, len(near), micro_batch)]
-    whole = [batch for batch in batches if len(batch) == micro_batch]
-    shuffle.shuffle(whole)
-    return [index for batch in [*whole, *(b for b in batches if len(b) < micro_batch)] for index in batch]
+    def together(places: Sequence[int]) -> Example:
+        parts = [texts[place] for place in places]
+        ids = itertools.chain.from_iterable(part.ids for part in parts)
+        trained = itertools.chain.from_iterable(part.trained for part in parts)
+        return Example(tuple(ids), tuple(trained), tuple(map(len, parts)))
+
+    return Examples([together(places) for places in best_fit([len(text) for text in texts], size)], size)
 
 
 class RowSampler(Sampler[int]):
@@ -121,20 +119,23 @@ class Collator:
 class FlatCollator:
     """Packing: sequences one after the other without padding, input_ids, position_ids and labels all [1, tokens].
 
-    Positions that begin anew tell transformers where one row ends, so that no row attends to another. A row's first
-    token is not learned: it would be predicted from the row before.
+    Positions that begin anew tell transformers where one row or text ends, so that none attends to another. The first
+    token of each is not learned: it would be predicted from the one before.
     """
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         ids = torch.cat([torch.tensor(example.ids) for example in examples])
-        positions = torch.cat([torch.arange(len(example)) for example in examples])
+        lengths = [length for example in examples for length in example.documents or (len(example),)]
+        positions = torch.cat([torch.arange(length) for length in lengths])
         labels = torch.cat([_labels(example) for example in examples])
         labels[positions == 0] = IGNORED
         return {"input_ids": ids[None], "position_ids": positions[None], "labels": labels[None]}
 
 
-def in_parts(batch: Batch, rows: int) -> list[Batch]:
+def in_parts(batch: Batch, rows: int, block: int | None = None) -> list[Batch]:
     """A batch cut into batches of at most so many rows, each only as wide as its longest row needs.
+
+    Where texts share sequences of `block` tokens, a part has at most as many tokens as so many sequences.
 
     One that is small enough stays as it is. The parts' losses add up to the whole's where each token counts the same.
     """
@@ -145,10 +146,21 @@ def in_parts(batch: Batch, rows: int) -> list[Batch]:
         parts = ({name: one[start : start + rows] for name, one in batch.items()} for start in range(0, count, rows))
         return [{name: one[:, : _width(part)] for name, one in part.items()} for part in parts]
     starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
-    if len(starts) <= rows:
+    tokens = batch["input_ids"].shape[1]
+    cuts = starts[::rows] if block is None else _cuts([*starts, tokens], rows * block)
+    if len(cuts) == 1:
         return [batch]
-    edges = itertools.pairwise([*starts[::rows], batch["input_ids"].shape[1]])
+    edges = itertools.pairwise([*cuts, tokens])
     return [{name: one[:, start:end] for name, one in batch.items()} for start, end in edges]
+
+
+def _cuts(edges: Sequence[int], most: int) -> list[int]:
+    """Where parts of at most `most` tokens begin, each at one of the edges; the last edge is the end."""
+    cuts = [0]
+    for start, end in itertools.pairwise(edges):
+        if end - cuts[-1] > most:
+            cuts.append(start)
+    return cuts
 
 
 def _width(batch: Batch) -> int:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,7 +75,7 @@ class CardWatch:
 def _values(card: GpuReading) -> dict[str, Any]:
     """One reading as an event: bytes, percent, watts, degrees Celsius; null where the card does not say."""
     own = [one for one in card.processes or () if one.pid == os.getpid()]
-    others = [{"pid": one.pid, "used": one.used} for one in card.processes or () if one.pid != os.getpid()]
+    others = [asdict(one) for one in card.processes or () if one.pid != os.getpid()]
     return _nothing(card) | {
         "used": card.used,
         "total": card.total,

@@ -14,6 +14,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from finetty.backend.training.circumstances import circumstances
+
 _NAME = re.compile(r"step-(\d+)")
 ABOUT = "finetty.json"
 
@@ -113,7 +115,7 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
-    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps({**circumstances(), **about}), encoding="utf-8")
 
 
 def read_about(checkpoint: Path) -> dict[str, Any]:

@@ -122,3 +122,35 @@ class Commands:
     def _listen(self) -> None:
         while not self._over.wait(SECONDS_BETWEEN_LOOKS):
             self.look()
+
+
+class NoCommands(Commands):
+    """For the processes of a run that hear nothing: they are told what the first one heard."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.paused, self.seconds_paused = False, 0.0
+        self.ending: Ending | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    @property
+    def checkpoint_wanted(self) -> bool:
+        return False
+
+    def look(self) -> None:
+        pass
+
+    def hold_while_paused(self) -> None:
+        pass
+
+    def checkpoint_written(self, path: str) -> None:
+        pass
+
+    def checkpoint_failed(self, reason: str) -> None:
+        pass

@@ -66,6 +66,12 @@ class Guards:
             best_step, best = min(self.held_out, key=lambda one: one[1])
             self._warn(HELD_OUT_RISES(times=RISES, best=f"{best:.3f}", step=best_step), STOP_HERE(), "training.epochs")
 
+    @property
+    def evaluations_since_best(self) -> int:
+        """How many evaluations have come since that with the lowest held-out loss."""
+        losses = [loss for _, loss in self.held_out]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
     def _look_for_zero(self, step: int, loss: float) -> None:
         self._at_zero = self._at_zero + 1 if loss < ZERO else 0
         if self._at_zero == STEPS_AT_ZERO:

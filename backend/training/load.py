@@ -20,12 +20,18 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MULTIMODAL_LM_MAPPING,
 )
 
+from finetty.backend.machine.accelerators import HUB_FLASH_ATTENTION, accelerators
 from finetty.backend.messages import Refusal, message
 from finetty.backend.recipe import Recipe
+from finetty.backend.training.ranks import on_this_machine
 
 NOT_LOADED = message("training.not_loaded", "The model could not be loaded: {reason}")
 CHECK_FOLDER = message(
     "training.check_folder", "Check that the model's folder {folder} is whole: config.json, and weights in safetensors."
+)
+REACH_HUB = message(
+    "training.reach_hub",
+    "Let this machine reach the Hub once (`finetty doctor` does), or set acceleration.attention: sdpa.",
 )
 WEIGHTS_MISSING = message(
     "training.weights_missing", "The model's files lack {count} of its weights, {name} among them."
@@ -43,6 +49,10 @@ def load_model(folder: Path, recipe: Recipe, *, on_cpu: bool, to_train: bool = T
             folder, output_loading_info=True, **loading_arguments(recipe, on_cpu=on_cpu, to_train=to_train)
         )
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        if HUB_FLASH_ATTENTION in str(error):
+            raise Refusal(
+                NOT_LOADED(reason=_first_line(error)), REACH_HUB(), option="acceleration.attention"
+            ) from error
         raise Refusal(
             NOT_LOADED(reason=_first_line(error)), CHECK_FOLDER(folder=folder), option="model.path"
         ) from error
@@ -51,6 +61,8 @@ def load_model(folder: Path, recipe: Recipe, *, on_cpu: bool, to_train: bool = T
             WEIGHTS_MISSING(count=len(missing), name=missing[0]), CHECK_FOLDER(folder=folder), option="model.path"
         )
     _steady_quantization(model)
+    if on_cpu and recipe.precision.quantization not in ("none", "auto"):
+        _let_go_of_file(model)
     return model.requires_grad_(False)
 
 
@@ -68,16 +80,24 @@ def loading_arguments(recipe: Recipe, *, on_cpu: bool, to_train: bool = True) ->
     """What from_pretrained is told. Weights come from safetensors alone: a pickle can run code."""
     said: dict[str, Any] = {
         "dtype": weights_dtype(recipe) if to_train else DTYPES[recipe.precision.compute],
-        "attn_implementation": ATTENTION[recipe.acceleration.attention],
+        "attn_implementation": attention(recipe.acceleration.attention),
         "trust_remote_code": recipe.model.trust_remote_code,
         "use_safetensors": True,
     }
     if recipe.precision.quantization not in ("none", "auto"):
         said["quantization_config"] = quantization(recipe)
-        said["device_map"] = {"": "cpu" if on_cpu else 0}
+        said["device_map"] = {"": "cpu" if on_cpu else on_this_machine()}
     elif not on_cpu:
-        said["device_map"] = {"": 0}
+        said["device_map"] = {"": on_this_machine()}
     return said
+
+
+def attention(kernel: str) -> str:
+    """The kernel as transformers names it: FlashAttention-2 from the Hub where no compiled one can be used."""
+    here = {name for name, one in accelerators().items() if one.version is not None}
+    if kernel == "fa2" and "flash_attn" not in here and "kernels" in here:
+        return HUB_FLASH_ATTENTION
+    return ATTENTION[kernel]
 
 
 def weights_dtype(recipe: Recipe) -> torch.dtype | str:
@@ -124,6 +144,13 @@ def _steady_quantization(model: Any) -> None:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+
+
+def _let_go_of_file(model: Any) -> None:
+    """What is not quantized may lie in the mapped checkpoint, and would keep all of it in the process's memory."""
+    for one in model.parameters():
+        if one.dtype.is_floating_point:
+            one.data = one.data.clone()
 
 
 def language_model(model: Any) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.recipe import Recipe
+from finetty.backend.training import pissa
 from finetty.backend.training.load import language_model
 
 NO_SUCH_TARGET = message("training.no_such_target", "The language model has no linear layer called {name}.")
@@ -27,10 +29,16 @@ ROUTERS = ("gate", "router", "shared_expert_gate")
 """Linear layers that choose experts: an adapter in them unbalances a mixture."""
 
 
-def prepare(model: Any, recipe: Recipe) -> Any:
-    """The model with exactly the recipe's parameters trainable, those in fp32. Raises Refusal for names it has not."""
+def prepare(model: Any, recipe: Recipe, run: Path) -> Any:
+    """The model with exactly the recipe's parameters trainable, those in fp32. Raises Refusal for names it has not.
+
+    `run` is the run's folder, where PiSSA keeps the adapter's beginning.
+    """
     if recipe.method.name == "lora":
-        return with_adapter(model, recipe)
+        adapted = with_adapter(model, recipe)
+        if recipe.method.pissa:
+            pissa.begin(adapted, run / pissa.FOLDER)
+        return adapted
     if recipe.method.name == "full":
         _train(module for module in (language_model(model), model.get_output_embeddings()) if module is not None)
     else:
@@ -162,7 +170,8 @@ def _train(modules: Iterable[Any]) -> None:
 
 
 def _is_linear(module: Any) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    """GPTQ's and AWQ's layers are no torch Linear, and hold their packed weights as `qweight`."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D" or hasattr(module, "qweight")
 
 
 def _ends_with(name: str, target: str) -> bool:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
 from finetty.backend.messages import Message, Refusal, message
 from finetty.backend.planning.plan import Memory
 from finetty.backend.recipe import Recipe
@@ -64,7 +69,14 @@ CHOOSE = message(
     "at once and the same batch, `finetty stop {run}` saves and ends.",
 )
 
+SMALLER_STATES = message(
+    "training.smaller_states",
+    "The optimizer's own memory does not fit: set training.optimizer: adamw_8bit or adafactor, or method.name: lora.",
+)
+
 _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+Value = TypeVar("Value")
 
 
 class OutOfMemory(Refusal):
@@ -74,7 +86,8 @@ class OutOfMemory(Refusal):
 class Room:
     """How many rows go through the model at once: half of them after each time that memory ran out.
 
-    What happens then is the recipe's to say; `seconds_to_answer` is 0 where nobody can be asked.
+    What happens then is the recipe's to say; `seconds_to_answer` is 0 where nobody can be asked. Where the process is
+    not `alone` in its run, the run ends.
     """
 
     def __init__(
@@ -86,19 +99,25 @@ class Room:
         *,
         rows: int,
         seconds_to_answer: float,
+        alone: bool = True,
     ) -> None:
         self._journal, self._commands, self._recipe, self._memory = journal, commands, recipe, memory
-        self._seconds_to_answer = seconds_to_answer
+        self._seconds_to_answer, self._alone = seconds_to_answer, alone
         self.rows = rows
 
     def make(self, stage: str) -> None:
-        """Halve the rows, with consent. Raises OutOfMemory without it, Stopped when the answer is to stop."""
-        ran_out = said(stage, self._memory)
+        """Halve the rows, with consent; `stage` is the preflight as long as that is under way.
+
+        Raises OutOfMemory without consent, Stopped when the answer is to stop.
+        """
+        ran_out = said("preflight" if self._journal.now == "preflight" else stage, self._memory)
         if self.rows == 1:
             checkpointing = self._recipe.training.gradient_checkpointing is True
             option = "dataset.cutoff" if checkpointing else "training.gradient_checkpointing"
             raise OutOfMemory(ran_out, TAKE_SHORTER() if checkpointing else TAKE_CHECKPOINTING(), option=option)
         fewer = self.rows // 2
+        if not self._alone:  # the other processes would wait for this one's gradients
+            raise OutOfMemory(ran_out, TAKE_LESS(), option="training.micro_batch")
         if self._recipe.training.on_out_of_memory == "ask":
             self._ask(ran_out, fewer)
         elif self._recipe.training.on_out_of_memory == "stop":
@@ -111,7 +130,15 @@ class Room:
         if seconds > 0:
             advice = CHOOSE(minutes=round(seconds / 60), run=self._journal.run.id, rows=fewer)
             choices = ("shrink", "stop-and-save", "stop")
-            self._journal.alert("warning", ran_out, advice, option="training.micro_batch", choices=choices)
+            self._journal.alert(
+                "warning",
+                ran_out,
+                advice,
+                option="training.micro_batch",
+                choices=choices,
+                rows=fewer,
+                until=time.time() + seconds,
+            )
             if self._commands.chosen(seconds):
                 return
             if self._commands.ending:
@@ -122,6 +149,17 @@ class Room:
 def advice(stage: str) -> Message:
     """For what ran out where fewer rows at once cannot help by themselves."""
     return LOAD_LESS() if stage == "loading" else TAKE_LESS()
+
+
+def tried(work: Callable[[], Value]) -> Value | None:
+    """What `work` returns; None when memory ran out, which stands in the console log."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exception(error)
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

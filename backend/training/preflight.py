@@ -6,6 +6,7 @@ import math
 import resource
 import shutil
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ WRONG_GRADIENT = message(
 )
 OTHER_TARGETS = message("training.other_targets", "Choose the method's targets or modules by name.")
 DISK_SHORT = message(
-    "training.disk_short", "The run will write about {needed:,} bytes of checkpoints and {free:,} bytes are free."
+    "training.disk_short", "The run will write about {needed:size} of checkpoints and {free:size} are free."
 )
 FREE_DISK = message("training.free_disk", "Free some space, keep fewer checkpoints, or move the runs with --runs-dir.")
 
@@ -65,11 +66,14 @@ MEASURED_BESIDE = message(
     "training.measured_beside", "The longest batch took {gib} GiB of memory; {predicted} GiB were predicted."
 )
 
-SMALLER_STATES = message(
-    "training.smaller_states",
-    "The optimizer's own memory does not fit: set training.optimizer: adamw_8bit or adafactor, or method.name: lora.",
+OTHER_LOSS = message(
+    "training.other_loss",
+    "This model does more to its logits than finetty's chunked loss knows, so transformers' own loss is used.",
 )
+MORE_MEMORY = message("training.more_memory", "It takes more memory than was predicted; the loss is right.")
 
+ROUNDING = {"fp32": 1e-4, "bf16": 1e-2, "fp16": 1e-2}
+"""How far two sums of the same loss may be apart, by the format that the logits are in."""
 ROWS_COMPARED = 8
 TOKENS_READ, TOKENS_WRITTEN = 16, 4
 """The generation that is tried: long enough to use the cache, and soon over."""
@@ -109,6 +113,7 @@ def rehearse(trainer: RunTrainer) -> None:
     """
     began = time.monotonic()
     with random_states_kept():
+        check_chunked_loss(trainer)
         with states_held(trainer):
             try_longest_batch(trainer)
             try_longest_evaluation(trainer)
@@ -116,6 +121,25 @@ def rehearse(trainer: RunTrainer) -> None:
             try_saving(trainer)
         try_generation(trainer)
     _tell(trainer, memory, time.monotonic() - began)
+
+
+def check_chunked_loss(trainer: RunTrainer) -> None:
+    """The chunked loss of the shortest rows beside the model's own; where they differ the model's own is taken."""
+    if trainer.loss is None:
+        return
+    rows = sorted(trainer.examples, key=len)[: trainer.planned.micro_batch]
+    trainer.model.eval()
+    trainer.loss.active = False
+    own = trainer.evaluation.mean_loss(rows)
+    trainer.loss.active = True
+    try:
+        ours = trainer.evaluation.mean_loss(rows)
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
+        traceback.print_exception(error)
+        ours = math.nan
+    if not math.isclose(ours, own, rel_tol=ROUNDING[trainer.recipe.precision.compute]):
+        trainer.loss.active = False
+        trainer.journal.alert("warning", OTHER_LOSS(), MORE_MEMORY(), option="acceleration.loss")
 
 
 @contextmanager
@@ -152,7 +176,7 @@ def _step(trainer: RunTrainer, optimizer: Any) -> None:
         if not out_of_memory.is_out_of_memory(error):
             raise
         said = out_of_memory.said("preflight", trainer.memory)
-        raise out_of_memory.OutOfMemory(said, SMALLER_STATES(), option="training.optimizer") from error
+        raise out_of_memory.OutOfMemory(said, out_of_memory.SMALLER_STATES(), option="training.optimizer") from error
 
 
 def try_longest_batch(trainer: RunTrainer) -> float:
@@ -161,7 +185,7 @@ def try_longest_batch(trainer: RunTrainer) -> float:
     batch = trainer.collate(longest_batch(trainer.examples, trainer.planned.micro_batch))
     targets = (batch["labels"][..., 1:] != -100).sum()
     trainer.current_gradient_accumulation_steps = 1
-    trainer.begin_window()
+    trainer.window.begin()
     try:
         loss = float(trainer.training_step(model, batch, targets))
         _check_loss(loss)
@@ -173,20 +197,22 @@ def try_longest_batch(trainer: RunTrainer) -> float:
 
 def try_longest_evaluation(trainer: RunTrainer) -> None:
     """The held-out loss of the batch that takes the most memory in an evaluation."""
-    longest = next(in_batches(trainer.held_out, trainer.planned.micro_batch), None)
+    longest = next(in_batches(trainer.evaluation.held_out, trainer.planned.micro_batch), None)
     if longest is not None:
         trainer.model.eval()
-        trainer.total_loss(longest)
+        trainer.evaluation.total_loss(longest)
 
 
 def try_saving(trainer: RunTrainer) -> None:
     """A checkpoint beside the real ones, removed again; its size, so many times as they are kept, against the disk."""
-    run = trainer.journal.run
+    run, contents = trainer.journal.run, trainer.keeping.gathered()
+    if not trainer.ranks.first:
+        return
     with in_passing(run.path / ".preflight.writing") as folder:
-        trainer.fill_checkpoint(folder)
+        trainer.keeping.fill(folder, contents)
         size = sum(file.stat().st_size for file in folder.iterdir())
     trainer.lookout.checkpoint_bytes = size
-    _check_room(run.path, size * (trainer.recipe.output.keep + 1 + bool(len(trainer.held_out))))
+    _check_room(run.path, size * (trainer.recipe.output.keep + 1 + bool(len(trainer.evaluation.held_out))))
 
 
 def try_generation(trainer: RunTrainer) -> None:

@@ -26,6 +26,13 @@ class RandomStates:
         cards = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else ()
         return cls(random.getstate(), numpy.random.get_state(), torch.get_rng_state(), cards)
 
+    def as_saved(self, *, alone: bool) -> dict[str, Any]:
+        """In the form in which transformers reads them: of every card where the process is not alone, else of its."""
+        saved = {"python": self.python, "numpy": self.array, "cpu": self.processor}
+        if self.cards:
+            saved["cuda"] = self.cards[torch.cuda.current_device()] if alone else list(self.cards)
+        return saved
+
     def put_back(self) -> None:
         random.setstate(self.python)
         numpy.random.set_state(self.array)

@@ -11,6 +11,7 @@ import torch
 
 from finetty.backend.conversation import Encoder
 from finetty.backend.recipe import Recipe
+from finetty.backend.training import pissa
 from finetty.backend.training.checkpoints import write_folder
 
 TOKENIZER_FILES = (
@@ -26,17 +27,27 @@ TOKENIZER_FILES = (
 
 
 def save_output(
-    model: Any, output: Path, *, base: Path, recipe: Recipe, encoder: Encoder, stored: torch.dtype, use_cache: Any
+    model: Any,
+    output: Path,
+    *,
+    base: Path,
+    recipe: Recipe,
+    encoder: Encoder,
+    stored: torch.dtype,
+    use_cache: Any,
+    run: Path,
 ) -> None:
     """Write the run's result, whole or not at all. Raises OSError.
 
     `base` is the base model's folder, `stored` its number format and `use_cache` its configuration's value, which the
-    Trainer turns off. A full or freeze result has the base's format; an adapter stays fp32.
+    Trainer turns off; `run` is the run's folder. A full or freeze result has the base's format; an adapter stays fp32.
     """
 
     def fill(folder: Path) -> None:
         if recipe.method.name == "lora":
             _save_adapter(model, folder, base, recipe)
+            if recipe.method.pissa:
+                pissa.written_on_top(folder, run / pissa.FOLDER)
         else:
             if use_cache is not None:
                 model.config.use_cache = use_cache

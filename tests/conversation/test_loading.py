@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,18 @@ def test_padding_that_ends_nothing_is_found(make_model: Any) -> None:
     assert encoder.pad_id not in encoder.stop_ids
 
 
+def test_padding_that_ends_an_answer_is_noted(make_model: Any) -> None:
+    """Where every token that could pad ends an answer too: other programs would mask the end with the padding."""
+    folder = make_model(CHATML, pad_token="<|im_end|>")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2]}))
+    encoder = load(folder)
+    assert encoder.pad_id in encoder.stop_ids
+    assert [found.level for found in encoder.findings if found.message.id == "conversation.pad_ends"] == ["note"]
+    (sequence,) = encoder.encode(Row((Turn("user", "Q"), Turn("assistant", "A"))))
+    learned = [token for token, trained in zip(sequence.ids, sequence.trained, strict=True) if trained]
+    assert learned[-1] == encoder.pad_id
+
+
 def test_the_end_of_a_registry_template_becomes_the_tokenizers_own(make_model: Any) -> None:
     encoder = load(make_model(eos_token="</s>"), template__name="llama3")
     assert encoder.eos_token == "<|eot_id|>"
@@ -231,11 +244,34 @@ def test_the_end_of_a_registry_template_becomes_the_tokenizers_own(make_model: A
     assert kept.eos_token == "</s>"
 
 
-def test_a_template_that_asks_for_the_date_is_a_note(make_model: Any) -> None:
-    assert "date" in said(load(make_model("{{ strftime_now('%Y') }}" + CHATML)))
+ASKS = "{{ 'Today is ' + strftime_now(\"%d %b %Y\") + '.\n' }}" + CHATML
+
+
+def test_a_template_that_asks_for_the_date_gets_the_recipes_day_and_keeps_it(make_model: Any) -> None:
+    folder = make_model(ASKS)
+    today = load(folder)
+    assert today.date == date.today().isoformat() and "the exported template keeps it" in said(today)
+    then = load(folder, template__date="2024-07-26")
+    row = Row((Turn("user", "a"), Turn("assistant", "b")))
+    assert then.text(row).startswith("Today is 26 Jul 2024.\n") and then.date == "2024-07-26"
+    assert "strftime_now" not in then.chat_template and "26 Jul 2024" in then.chat_template
+    assert load(make_model(CHATML)).date is None
 
 
 def test_the_recipes_cutoff_is_the_encoders(tiny_model: Path) -> None:
     assert load(tiny_model, dataset__cutoff=64).cutoff == 64
     assert load(tiny_model).cutoff is None
     assert load_encoder(tiny_model, Recipe(), cutoff=32).cutoff == 32
+
+
+def test_an_answer_is_learned_up_to_its_turns_end(make_model: Any) -> None:
+    """A mark of the template closes the answer, and the token that ends the turn follows it."""
+    marks = ["<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|END_OF_TURN_TOKEN|>"]
+    folder = make_model(None, marks=marks, eos_token="<|END_OF_TURN_TOKEN|>")
+    encoder = load_encoder(folder, with_values(Recipe(), {"template.name": "tiny_aya"}))
+    said = (Turn("user", "Q"), Turn("assistant", "A"), Turn("user", "R"), Turn("assistant", "B"))
+    (sequence,) = encoder.encode(Row(said))
+    pieces = zip(sequence.pieces, sequence.trained, strict=True)
+    learned = "".join(piece for piece, trained in pieces if trained)
+    assert learned == "A<|END_RESPONSE|><|END_OF_TURN_TOKEN|>B<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"
+    assert encoder.stop_ids[0] == encoder.tokenizer.token_to_id("<|END_OF_TURN_TOKEN|>")

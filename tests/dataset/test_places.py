@@ -140,7 +140,7 @@ def test_a_dataset_of_the_hub_comes_from_its_cache(put: Put, tmp_path: Path, mon
     put(f"{cached}/snapshots/{commit}/data/train-00000.jsonl", pairs("a", "b"))
     put(f"{cached}/snapshots/{commit}/data/test-00000.jsonl", pairs("t"))
     put(f"{cached}/refs/x", 0).with_name("main").write_text(commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub, "hub_reachable", lambda: False)
     assert answers(read_path("someone/poems")) == ["a", "b"]
     assert answers(read_path("someone/poems#test")) == ["t"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from finetty.backend.conversation import Encoder, load_encoder
-from finetty.backend.dataset import data_facts, data_report, preview, preview_row
+from finetty.backend.dataset import DataFacts, data_facts, data_report, preview, preview_row
 from finetty.backend.dataset.report import histogram
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import Recipe
@@ -46,6 +47,8 @@ def test_facts_are_what_is_encoded(read: Any, encoder: Encoder) -> None:
     assert facts.measured
     assert facts.sequences == 3
     assert facts.sha256 == rows.sha256
+    assert list(facts.answers) == [sum(sequence.trained) for sequence in sequences]
+    assert facts.left_out_at(min(facts.answers)) == sum(length > min(facts.answers) for length in facts.answers)
 
 
 def test_lengths_are_whole_whatever_the_encoders_cutoff(read: Any, encoder: Encoder) -> None:
@@ -146,3 +149,22 @@ def test_the_preview_shows_a_cut(read: Any, encoder: Encoder) -> None:
 def test_there_is_no_such_row(read: Any, encoder: Encoder, number: int) -> None:
     with pytest.raises(Refusal, match="from 1 to 3"):
         preview(read(ROWS).rows, number, encoder)
+
+
+@given(st.lists(st.integers(1, 300), max_size=40), st.lists(st.integers(1, 300), max_size=20), st.integers(1, 320))
+def test_what_a_cutoff_does_is_what_one_counts(chats: list[int], texts: list[int], cutoff: int) -> None:
+    facts = DataFacts(rows=1, lengths=(*chats, *texts), texts=tuple(texts), measured=True)
+    for _ in range(2):  # what is kept for the next keystroke is the same
+        assert facts.cut_at(cutoff) == sum(length > cutoff for length in chats)
+        assert facts.tokens_at(cutoff) == sum(min(length, cutoff) for length in chats) + sum(texts)
+        assert facts.sequences_at(cutoff) == len(chats) + sum(-(-length // cutoff) for length in texts)
+
+
+def test_the_last_answer_of_many_is_what_a_cut_has_to_keep(read: Any, encoder: Encoder) -> None:
+    said = [{"role": role, "content": text} for role, text in (("user", "Q"), ("assistant", "A " * 30)) * 2]
+    said[-1]["content"] = "B"
+    rows = read([{"messages": said}])
+    (sequence,) = encoder.encode(rows.rows[0])
+    assert list(data_facts(rows, encoder).answers) == [sequence.last_answer_tokens] == [2]
+    everything = data_facts(rows, replace(encoder, train_on="all"))
+    assert everything.answers == () and everything.left_out_at(1) == 0

@@ -126,10 +126,15 @@ class Terminal:
     def leftovers(self) -> list[str]:
         """The modes that a program has left switched on and that a shell does not want."""
         modes = {"1049": "alternate screen", "1000": "mouse", "1003": "mouse moves", "1006": "mouse coordinates"}
-        modes |= {"2004": "bracketed paste", "1004": "focus"}
+        modes |= {"2004": "bracketed paste", "1004": "focus", "1002": "mouse drags", "1015": "mouse coordinates"}
+        modes |= {"1016": "mouse pixels", "2048": "resize", "2026": "synchronized output"}
         on = [name for mode, name in modes.items() if self._screen.private.get(mode)]
-        flags = termios.tcgetattr(self._master)[3]
+        flags = self.modes()[3]
         return on + ([] if flags & termios.ECHO and flags & termios.ICANON else ["raw input"])
+
+    def modes(self) -> list[Any]:
+        """The terminal's own modes, as `stty` shows them."""
+        return termios.tcgetattr(self._master)
 
     def resize(self, columns: int, lines: int) -> None:
         _set_size(self._master, columns, lines)

@@ -69,7 +69,9 @@ def test_a_run_from_train_to_rm(shell: Shell, tiny_recipe: Path) -> None:
     done = shell("train", tiny_recipe, "--plain", "--set", "output.name=first")
     assert done.returncode == 0, done.stdout + done.stderr
     (listed,) = shell.json("runs")
-    assert set(listed) == {"id", "name", "state", "step", "total", "started", "path"}
+    assert set(listed) >= {"id", "name", "state", "step", "total", "started", "path"}
+    assert (listed["tags"], listed["archived"], listed["queue"]) == ([], False, None)
+    assert listed["disk"] > 0
     assert (listed["state"], listed["step"], listed["total"]) == ("finished", plan["steps"], plan["steps"])
     lines = done.stdout.splitlines()
     assert lines[-1] == f"finished {listed['id']} finished"

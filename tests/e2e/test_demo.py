@@ -28,6 +28,7 @@ for unseen in unseen_questions():
 """
 
 
+@pytest.mark.proof
 @pytest.mark.trains
 def test_the_demo_teaches_the_real_model_its_form(tmp_path: Path) -> None:
     from finetty.backend.demo import in_form

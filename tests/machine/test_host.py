@@ -16,7 +16,7 @@ def test_the_facts_of_this_machine(tmp_path: Path) -> None:
     facts = machine_facts(tmp_path / "not" / "there" / "yet")
     assert facts.cores >= 1 and 0 < facts.ram_available <= facts.ram_total
     assert facts.disk_free > 0 and facts.cpu and facts.torch_version
-    assert set(facts.accelerators) == {"flash_attn", "unsloth", "liger_kernel", "bitsandbytes"}
+    assert set(facts.accelerators) == set(accelerators.PACKAGES)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,18 @@ def test_an_accelerator_that_does_not_import_is_not_usable(tmp_path: Path, monke
     assert accelerators.accelerators()["liger_kernel"].version == "9.9"
 
 
+def test_kernels_that_transformers_does_not_take_are_not_usable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    versions = {"kernels": "0.17.2"}
+    monkeypatch.setattr(accelerators, "installed_version", versions.get)
+    newer = accelerators.accelerators()["kernels"]
+    assert newer.version is None and "0.17.2" in (newer.reason or "") and newer.fix == accelerators.INSTALL["kernels"]
+    versions["kernels"] = "0.16.3"
+    assert accelerators.accelerators()["kernels"].version == "0.16.3"
+
+
 def test_doctor_says_when_runs_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerators, "prove", dict)
     document = doctor(tmp_path / "runs")
@@ -73,3 +85,11 @@ def test_doctor_says_when_runs_cannot_be_kept(tmp_path: Path, monkeypatch: pytes
     assert document["host"]["ram"]["total"] > 0 and document["runs"]["free"] > 0
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert any("cannot be written" in one["message"] for one in doctor(tmp_path / "runs")["problems"])
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no file system in memory here")
+def test_doctor_names_a_file_system_that_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerators, "prove", dict)
+    problems = {one["said"]["message"]["id"]: one for one in doctor(Path("/dev/shm/finetty/runs"))["problems"]}
+    assert problems["places.memory"]["level"] == "warning" and "finetty setup" in problems["places.memory"]["fix"]
+    assert not Path("/dev/shm/finetty").exists()

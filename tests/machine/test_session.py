@@ -56,10 +56,17 @@ def test_a_drop_in_outweighs_the_main_file(tmp_path: Path) -> None:
     assert ids(system(tmp_path, **files)) == []
 
 
+MANAGED = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope\n"
+
+
 def test_outside_of_a_session_logind_kills_nothing(tmp_path: Path) -> None:
-    files = {"etc/systemd/logind.conf": "[Login]\nKillUserProcesses=yes\n"}
-    lingering = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope\n"
-    assert ids(system(tmp_path, cgroup=lingering, **files)) == []
+    files = {"etc/systemd/logind.conf": "[Login]\nKillUserProcesses=yes\n", "var/lib/systemd/linger/ada": ""}
+    assert ids(system(tmp_path, cgroup=MANAGED, **files)) == []
+
+
+def test_a_users_manager_ends_with_the_last_login(tmp_path: Path) -> None:
+    assert ids(system(tmp_path, cgroup=MANAGED)) == ["session.manager"]
+    assert ids(system(tmp_path, cgroup=MANAGED, **{"var/lib/systemd/linger/bob": ""})) == ["session.manager"]
 
 
 def test_a_container_ends_with_its_shell(tmp_path: Path) -> None:
@@ -67,6 +74,35 @@ def test_a_container_ends_with_its_shell(tmp_path: Path) -> None:
     assert "bash" in found.message.text
     assert found.fix
     assert "docker run -d" in found.fix.text
+
+
+WITH_TERMINAL, WITHOUT = "(a) b) S 0 1 1 34816 1 0\n", "(a) b) S 0 1 1 0 -1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "stat", "threatened"),
+    [
+        ("bash", WITH_TERMINAL, True),
+        ("finetty", WITH_TERMINAL, True),
+        ("bash", WITHOUT, False),  # it runs a script, as rented machines do
+        ("sleep", WITH_TERMINAL, False),
+    ],
+)
+def test_only_a_first_process_that_somebody_can_leave(tmp_path: Path, first: str, stat: str, threatened: bool) -> None:
+    root = system(tmp_path, first=first, cgroup="0::/\n", **{"proc/1/stat": f"1 {stat}"})
+    assert ids(root) == (["session.container"] if threatened else [])
+
+
+def test_an_init_of_a_container_ends_with_its_first_child(tmp_path: Path) -> None:
+    files = {"proc/1/task/1/children": "7 9 ", "proc/7/comm": "zsh\n", "proc/7/stat": f"7 {WITH_TERMINAL}"}
+    (found,) = threats({}, system(tmp_path, first="docker-init", cgroup="0::/\n", **files), "root")
+    assert "zsh" in found.message.text
+    system(tmp_path, first="tini", cgroup="0::/\n", **{"proc/7/comm": "sshd\n"})
+    assert ids(tmp_path) == []
+
+
+def test_a_batch_job_has_nobody_who_leaves_it(tmp_path: Path) -> None:
+    assert ids(system(tmp_path), SLURM_JOB_ID="17", ENVIRONMENT="BATCH") == []
 
 
 def test_a_slurm_step_ends_with_its_shell(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_components_add_up_to_the_process(qwen: ModelFacts) -> None:
         {"compute": "bf16"},
         {"attention": "sdpa"},
         {"liger": True},
+        {"loss": "chunked"},
+        {"offloading": True},
         {"rank": 8},
     ],
 )

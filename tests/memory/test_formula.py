@@ -39,7 +39,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> ModelFacts:
 
 def peak_of(job: Job, model: ModelFacts) -> int:
     """By running the step with the job's own numbers."""
-    rows = chunk_rows(job.tokens, model.vocabulary or 1, model.hidden_size or 1)
+    rows = chunk_rows(job, model.vocabulary or 1, model.hidden_size or 1)
     live = most = 0
     taken: dict[int, int] = {}
     for number, size in Step(job, layer_shape(job, model), around(job, model), rows_of_chunk=rows).run().events:
@@ -59,6 +59,10 @@ def peak_of(job: Job, model: ModelFacts) -> int:
         Job(compute="bf16", quantization="nf4", upcast=True),
         Job(method="full", compute="bf16", liger=True, accumulates=False),
         Job(method="freeze", layers=2),
+        Job(compute="bf16", loss="chunked"),
+        Job(compute="bf16", loss="in_place", shifts_logits=True, widens_logits=True, fused_adapters=True, dropout=0.1),
+        Job(compute="bf16", checkpointing=True, reentrant=True, attention="fa2", repeats=True),
+        Job(method="full", compute="bf16", loss="chunked"),
     ],
 )
 def test_the_formula_is_the_step_for_any_numbers(small: ModelFacts, job: Job, rows: int) -> None:
@@ -107,7 +111,7 @@ def test_fused_projections_take_about_as_much_as_separate_ones(tmp_path: Path, s
 
 def test_a_step_gives_back_all_but_the_gradients(small: ModelFacts) -> None:
     job = Job(compute="bf16", accumulates=False, targets=EVERY_LAYER, checkpointing=True, micro_batch=2)
-    rows = chunk_rows(job.tokens, 32_000, 1024)
+    rows = chunk_rows(job, 32_000, 1024)
     tape = Step(job, layer_shape(job, small), around(job, small), rows_of_chunk=rows).run()
     left: dict[int, int] = {}
     for number, size in tape.events:

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from tests.benchmarks.memory import Case, judged, main, ninetieth, read_cases
+from tests.benchmarks.memory import Case, judged, main, read_cases
 
 MEASURED = Path(__file__).with_name("measured.csv")
 
@@ -21,11 +21,10 @@ def errors(cases: list[Case], kind: str) -> list[float]:
     return sorted(abs(error) for case in cases if (error := case.error(kind)) is not None)
 
 
-def test_allocated_is_within_3_percent_and_nine_in_ten_within_10(cases: list[Case]) -> None:
+def test_no_rows_allocated_is_off_by_more_than_2_percent(cases: list[Case]) -> None:
     found = errors(cases, "allocated")
     assert len(found) == 35
-    assert statistics.median(found) <= 0.03
-    assert ninetieth(found) <= 0.10
+    assert found[-1] <= 0.02
 
 
 def test_reserved_is_within_6_percent(cases: list[Case]) -> None:

@@ -314,3 +314,18 @@ def test_a_head_of_latent_attention_has_both_of_its_parts(tmp_path: Path) -> Non
     config = {**llama_config(400), "model_type": "deepseek_v3", "qk_nope_head_dim": 128, "qk_rope_head_dim": 64}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert model_facts(str(tmp_path)).head_size == 192
+
+
+@pytest.mark.parametrize(
+    ("written", "largest"),
+    [
+        ({"model_type": "gemma4_text"}, 512),
+        ({"model_type": "gemma4_text", "global_head_dim": 320}, 320),
+        ({"model_type": "gemma4_text", "per_layer_config": {"1": {"head_dim": 640}}}, 640),
+        ({"model_type": "llama", "head_dim": 288}, 288),
+        ({"model_type": "llama"}, 16),
+    ],
+)
+def test_the_largest_head_of_any_kind_of_layer(tmp_path: Path, written: dict[str, Any], largest: int) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**llama_config(400), **written}))
+    assert model_facts(str(tmp_path)).largest_head == largest

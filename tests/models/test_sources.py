@@ -74,6 +74,23 @@ def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         assert not sources.hub_reachable()
 
 
+def test_what_may_come_from_anywhere_comes_from_modelscope_where_that_is_preferred(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brought: list[str] = []
+    monkeypatch.setattr(sources, "_reachable", lambda _site: True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    for name in ("from_hub", "from_modelscope"):
+        bring = f"finetty.backend.models.{name}.bring_model"
+        monkeypatch.setattr(bring, lambda *_, name=name: brought.append(name) or Path())
+    fetch("someone/tiny")
+    monkeypatch.setenv("FINETTY_SOURCE", "modelscope")
+    fetch("someone/tiny")
+    fetch("someone/tiny", source="huggingface")
+    fetch(DEMO_MODEL)
+    assert brought == ["from_hub", "from_modelscope", "from_hub", "from_hub"]
+
+
 def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="There is no folder"):
         fetch(str(tmp_path / "nowhere"))

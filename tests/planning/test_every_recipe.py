@@ -24,6 +24,8 @@ VALUES: dict[str, list[Any]] = {
     "method.alpha": ["auto", 0.5],
     "method.targets": ["auto", "all-linear", ["q_proj"], ["nothing"], []],
     "method.dora": [True, False],
+    "method.pissa": [True, False],
+    "method.lora_plus": [None, 16.0],
     "method.layers": ["auto", 0, 1, -2, 999],
     "method.modules": ["all", ["q_proj"], ["mlp"]],
     "method.extra_modules": [[], ["norm"], ["embed_tokens", "lm_head"], ["other"]],
@@ -32,6 +34,7 @@ VALUES: dict[str, list[Any]] = {
     "acceleration.attention": ["auto", "eager", "sdpa", "fa2", "fa3"],
     "acceleration.unsloth": [True, False],
     "acceleration.liger": [True, False],
+    "acceleration.loss": ["auto", "chunked", "plain"],
     "acceleration.fallback": ["refuse", "allow"],
     "training.epochs": ["auto", 0.01, 3.0],
     "training.max_steps": [None, 1, 100],
@@ -40,6 +43,8 @@ VALUES: dict[str, list[Any]] = {
     "training.warmup": ["auto", 0.0, 0.5, 10],
     "training.optimizer": ["auto", "adamw", "adamw_8bit", "adafactor"],
     "training.gradient_checkpointing": ["auto", True, False],
+    "training.activation_offloading": [True, False],
+    "training.patience": [None, 2],
 }
 CARDS = [
     (),

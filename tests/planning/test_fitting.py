@@ -9,7 +9,7 @@ import pytest
 from finetty.backend.machine.facts import MachineFacts
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.planning import plan
-from finetty.backend.planning.fitting import Change, make_fit
+from finetty.backend.planning.fitting import COMPUTE, Change, make_fit, priced
 from finetty.backend.recipe import Recipe, value_of, with_values
 
 from .conftest import EVERYTHING, NOTHING, card, data, machine, recipe
@@ -105,7 +105,8 @@ def test_nothing_is_offered_that_this_machine_cannot_do(large: ModelFacts) -> No
 
 def test_rows_are_cut_only_when_nothing_else_is_left(large: ModelFacts) -> None:
     asked = recipe(
-        "precision.quantization=nf4", "method.rank=4", "training.micro_batch=1", "training.gradient_checkpointing=true"
+        *("precision.quantization=nf4", "method.rank=4", "training.micro_batch=1"),
+        *("training.gradient_checkpointing=true", "dataset.cutoff=8000"),
     )
     changes = fitted(asked, large, machine(card(12), libraries=NOTHING | {
         "bitsandbytes": EVERYTHING["bitsandbytes"]}), data(length=8000))  # fmt: skip
@@ -128,3 +129,12 @@ def test_the_promise_holds_on_every_card(gib: int, method: str, length: int, lar
         assert changes[-1].verdict != "fits" or spared.memory.verdict != "fits", f"{change} was not needed"
     if gib >= 12:
         assert not changes or changes[-1].verdict == "fits"
+
+
+def test_what_was_replayed_is_priced_exactly_and_the_rest_as_it_was() -> None:
+    first = Change({"training.micro_batch": 1}, {"training.micro_batch": 2}, 10, COMPUTE(), 90, "over")
+    second = Change({"method.rank": 8}, {"method.rank": 16}, 20, COMPUTE(), 70, "tight")
+    found = priced((first, second), {0: 1000, 1: 700}, free=900)
+    assert (found[0].saved, found[0].needed, found[0].verdict, found[0].exact) == (300, 700, "fits", True)
+    assert found[1] == second
+    assert priced((first, second), {0: 1000, 2: 500}, free=900) == (first, second)

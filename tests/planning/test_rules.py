@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.planning.conftest import EVERYTHING, Planner, autos, card, data, machine
 
+from finetty.backend.dataset.blocks import best_fit, cut_texts
+from finetty.backend.dataset.facts import DataFacts
 from finetty.backend.models.facts import ModelFacts
 from finetty.backend.planning import Plan, steps_of
 
@@ -125,6 +128,10 @@ def test_the_card_with_most_free_memory(planned: Planner) -> None:
     assert plan.recipe.hardware.devices == cards[1].uuid and plan.memory.device is not None
     assert plan.memory.device.free == 20 << 30
     assert planned("hardware.devices=0", on=machine(*cards)).recipe.hardware.devices == cards[0].uuid
+    slices = [replace(card(5), uuid=f"MIG-{number}-aaaaaaaa") for number in range(2)]
+    cut = machine(*slices, cards[1])
+    assert planned("hardware.devices=0", on=cut).recipe.hardware.devices == slices[0].uuid
+    assert planned("hardware.devices=[0, 1]", on=cut).recipe.hardware.devices == [slices[0].uuid, cards[1].uuid]
     assert planned("hardware.devices=cpu", on=machine(*cards)).memory.device.kind == "cpu"  # type: ignore[union-attr]
 
 
@@ -167,3 +174,64 @@ def test_the_last_step_of_an_epoch_takes_what_is_left(
     sequences: int, micro_batch: int, batch: int, epochs: float, steps: int
 ) -> None:
     assert steps_of(sequences, micro_batch, batch, epochs).steps == steps
+
+
+def test_rows_of_a_validation_file_are_counted_and_cost_no_training_rows(planned: Planner) -> None:
+    plan = planned("dataset.validation=held-out.jsonl", rows=data(400, validation_rows=37))
+    assert (plan.train_rows, plan.validation_rows) == (400, 37)
+    assert planned("dataset.validation=0.1", rows=data(400)).train_rows == 360
+
+
+def test_the_cutoff_is_capped_by_memory_where_nothing_else_helps(planned: Planner, large: ModelFacts) -> None:
+    long = data(400, length=8000)
+    plan = planned(model=large, on=machine(card(10), libraries=EVERYTHING), rows=long)
+    cutoff = plan.recipe.dataset.cutoff
+    assert isinstance(cutoff, int) and 512 <= cutoff < 8000 and cutoff % 64 == 0
+    assert "most that fits" in str(plan.reason("dataset.cutoff")) and plan.memory.verdict == "fits"
+    assert any(found.option == "dataset.cutoff" and found.level == "warning" for found in plan.findings)
+    assert planned(model=large, on=machine(card(80)), rows=long).recipe.dataset.cutoff == 8000
+    asked = planned("dataset.cutoff=8000", model=large, on=machine(card(10), libraries=EVERYTHING), rows=long)
+    assert asked.recipe.dataset.cutoff == 8000
+
+
+def test_the_templates_date_stays_the_plans(planned: Planner) -> None:
+    assert planned(rows=data(template_date="2026-11-24")).recipe.template.date == "2026-11-24"
+    assert planned().recipe.template.date is None
+    asked = planned("template.date=2024-07-26", rows=data(template_date="2024-07-26"))
+    assert asked.recipe.template.date == "2024-07-26"
+
+
+TEXTS = tuple(40 + 37 * number % 900 for number in range(300))
+
+
+def texts(**changes: Any) -> DataFacts:
+    order = tuple(reversed(range(len(TEXTS))))
+    return data(len(TEXTS), lengths=TEXTS, texts=TEXTS, held_out_order=order, **changes)
+
+
+def test_texts_fill_sequences_and_the_steps_are_those_of_the_sequences(planned: Planner) -> None:
+    plan = planned(rows=texts())
+    cutoff = plan.recipe.dataset.cutoff
+    assert plan.recipe.dataset.packing is True and plan.reason("dataset.packing").id == "plan.packing.texts"  # type: ignore[union-attr]
+    assert isinstance(cutoff, int) and 256 <= cutoff <= 2048 and cutoff % 64 == 0
+    kept_back = plan.validation_rows
+    assert kept_back
+    learned = TEXTS[: len(TEXTS) - kept_back]
+    sequences = len(best_fit(cut_texts(learned, cutoff), cutoff))
+    training = plan.recipe.training
+    counted = steps_of(sequences, int(training.micro_batch), int(training.batch), float(training.epochs))
+    assert plan.steps == counted.steps
+    short, long = (planned("training.micro_batch=1", f"dataset.cutoff={size}", rows=texts()) for size in (1024, 4096))
+    assert long.memory.live.process > short.memory.live.process, "sequences are as long as the cutoff, not the texts"  # type: ignore[union-attr]
+
+
+def test_texts_are_kept_apart_where_flash_attention_is(planned: Planner, small: ModelFacts) -> None:
+    plan = planned(rows=texts(), on=machine(card(24), libraries=EVERYTHING))
+    assert plan.reason("dataset.packing").id == "plan.packing.texts_apart"  # type: ignore[union-attr]
+
+
+def test_texts_are_left_alone_where_packing_is_off_or_conversations_are_among_them(planned: Planner) -> None:
+    off = planned("dataset.packing=false", rows=texts())
+    assert off.recipe.dataset.packing is False and off.recipe.dataset.cutoff == -(-max(TEXTS) // 64) * 64
+    mixed = planned(rows=data(len(TEXTS), lengths=TEXTS, texts=TEXTS[:200]))
+    assert mixed.recipe.dataset.packing is False

@@ -6,6 +6,7 @@ import pytest
 
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import DataFile, Recipe, dump_recipe, load_recipe, parse_recipe, with_assignments
+from finetty.backend.recipe.files import salvage_recipe
 
 DESIGN_DEFAULTS = """
 finetty: 1
@@ -48,7 +49,7 @@ def test_what_is_written_reads_back_the_same() -> None:
         (
             "finetty: 1\nmethod:\n  rank: -4\n",
             3,
-            "method.rank cannot be -4: expected auto or a whole number at least 1 at most 4096.",
+            "method.rank cannot be -4: expected auto or a whole number from 1 to 4096.",
         ),
         ("finetty: 1\n\ntraining:\n  epochs: three\n", 4, "training.epochs cannot be three: expected auto or a number"),
         ("finetty: 1\ntraining: {micro_batch: 1.5}\n", 2, "training.micro_batch cannot be 1.5"),
@@ -104,3 +105,35 @@ def test_paths_count_from_the_recipes_folder_and_hub_names_stay(tmp_path: Path) 
     assert recipe.dataset.validation == str(tmp_path / "v.jsonl")
     path.write_text("finetty: 1\nmodel: {path: Qwen/Qwen3-0.6B}\n")
     assert load_recipe(path).model.path == "Qwen/Qwen3-0.6B"
+
+
+def test_what_is_refused_is_left_out_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "finetty: 1\nmodel: {path: here/it}\ndataset: {train: [{path: 3}]}\ntraining: 7\n"
+        "method:\n  rank: lots\n  alpha: 8\n  rankk: 8\n"
+    )
+    read = salvage_recipe(path)
+    assert read.recipe.model.path == "here/it"
+    assert read.recipe.method.alpha == 8
+    assert read.unread == {"dataset.train": "[path: 3]", "method.rank": "lots"}
+    named = {refusal.option: refusal.line for refusal in read.refusals}
+    assert named == {"dataset.train.0.path": 3, "training": 4, "method.rank": 6, "method.rankk": 8}
+
+
+def test_a_recipe_without_faults_is_salvaged_whole(tmp_path: Path) -> None:
+    path = tmp_path / "right.yaml"
+    path.write_text("finetty: 1\nmethod: {rank: 8}\ntraining: {learning_rate: 2e-4}\n")
+    read = salvage_recipe(path)
+    assert (read.recipe, read.unread, read.refusals) == (load_recipe(path), {}, ())
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "finetty: 2\n", "a: [b\n"])
+def test_what_is_no_recipe_at_all_is_refused_whole(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    path.write_text(text)
+    if text.startswith("finetty"):
+        assert [refusal.option for refusal in salvage_recipe(path).refusals] == ["finetty"]
+        return
+    with pytest.raises(Refusal):
+        salvage_recipe(path)

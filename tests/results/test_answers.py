@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from finetty.backend.conversation import Turn
 from finetty.backend.messages import Refusal
-from finetty.backend.results import Chat, answers
+from finetty.backend.results import Chat, answers, weights_in_place
+from finetty.backend.results.answers import load_base
 from finetty.backend.runs import Run
 
 pytestmark = pytest.mark.trains
@@ -56,7 +58,7 @@ def test_the_adapter_loads_with_plain_peft_and_gives_the_same_logits(tuned_runs:
     ids = chat.encoder.prompt([Turn("user", QUESTION)])
     assert plain["ids"] == ids
     with torch.no_grad():
-        logits = chat._tuned(input_ids=torch.tensor([ids])).logits[0, -1].tolist()
+        logits = chat.model(base=False)[0](input_ids=torch.tensor([ids])).logits[0, -1].tolist()
     assert plain["logits"] == logits
     ours = "".join(chat.answer([Turn("user", QUESTION)], longest=40))
     assert chat.encoder.decode(plain["written"]) == ours
@@ -64,18 +66,54 @@ def test_the_adapter_loads_with_plain_peft_and_gives_the_same_logits(tuned_runs:
 
 @pytest.mark.parametrize("method", ["lora", "full", "freeze"])
 def test_tuned_and_base_answer_differently(tuned_runs: dict[str, Run], method: str) -> None:
-    [both] = answers(tuned_runs[method], [QUESTION], longest=40)
+    [both] = answers(Chat(tuned_runs[method]), [QUESTION], longest=40)
     assert both.tuned is not None
     assert both.base is not None
     assert both.tuned.startswith("The ")
     assert not both.base.startswith("The ")
 
 
+@pytest.mark.parametrize("method", ["lora", "full", "freeze"])
+@pytest.mark.parametrize("named_alike", [True, False])
+def test_both_sides_are_one_model_in_memory(
+    tuned_runs: dict[str, Run], method: str, named_alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not named_alike:
+        monkeypatch.setattr(weights_in_place, "put_weights", lambda model, folder: False)
+    torch.set_num_threads(1)
+    chat = Chat(tuned_runs[method])
+    ids = torch.tensor([chat.encoder.prompt([Turn("user", QUESTION)])])
+
+    def logits(*, base: bool) -> list[float]:
+        model, switch = chat.model(base=base)
+        with switch, torch.no_grad():
+            return list(model(input_ids=ids).logits[0, -1].tolist())
+
+    tuned, base, again = logits(base=False), logits(base=True), logits(base=False)
+    assert tuned == again
+    assert tuned != base
+    plain = load_base(chat.source)
+    with torch.no_grad():
+        assert base == plain(input_ids=ids).logits[0, -1].tolist()
+    if named_alike:
+        assert chat.model(base=True)[0] is chat.model(base=False)[0]
+
+
+def test_weights_by_other_names_are_not_put(tuned_runs: dict[str, Run], tmp_path: Path) -> None:
+    run = tuned_runs["full"]
+    stored = load_file(run.output / "model.safetensors")
+    save_file({f"other.{name}": one for name, one in stored.items()}, tmp_path / "model.safetensors")
+    model = Chat(run).model(base=False)[0]
+    assert weights_in_place.put_weights(model, tmp_path) is False
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, stored[name])
+
+
 def test_only_the_model_that_is_asked_answers(tuned_runs: dict[str, Run]) -> None:
-    [one] = answers(tuned_runs["lora"], [QUESTION], base=False, longest=40)
+    [one] = answers(Chat(tuned_runs["lora"]), [QUESTION], base=False, longest=40)
     assert one.base is None
     assert one.tuned
-    [other] = answers(tuned_runs["lora"], [QUESTION], tuned=False, longest=40)
+    [other] = answers(Chat(tuned_runs["lora"]), [QUESTION], tuned=False, longest=40)
     assert other.tuned is None
 
 
@@ -117,9 +155,9 @@ def test_sampling_varies_and_greedy_does_not(tuned_runs: dict[str, Run]) -> None
 def test_a_run_without_result_answers_from_its_last_checkpoint(tuned_runs: dict[str, Run], tmp_path: Path) -> None:
     for method, run in tuned_runs.items():
         crashed = Run.open(Path(shutil.copytree(run.path, tmp_path / method)))
-        [with_result] = answers(crashed, [QUESTION], base=False, longest=40)
+        [with_result] = answers(Chat(crashed), [QUESTION], base=False, longest=40)
         shutil.rmtree(crashed.output)
-        [without] = answers(crashed, [QUESTION], base=False, longest=40)
+        [without] = answers(Chat(crashed), [QUESTION], base=False, longest=40)
         assert without == with_result
 
 

@@ -7,13 +7,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from finetty.backend import files
 from finetty.backend.messages import Refusal
 from finetty.backend.recipe import Recipe, with_values
-from finetty.backend.runs import Run, files, find_run, list_runs, remove_run, runs_root
+from finetty.backend.runs import Run, find_run, list_runs, remove_run, runs_root, status
 from finetty.backend.runs.directory import new_id
 
 PLAN = {"finetty": 1, "steps": 75}
@@ -197,6 +199,19 @@ class TestStatus:
             run.write_status(state="paused", **changed)
             assert Run.open(run.path).status().state == "crashed"
 
+    def test_a_full_disk_holds_it_back(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        run = made(root)
+        with run.lock():
+            monkeypatch.setattr(files.os, "fsync", full)
+            run.write_status(state="running", step=7)
+            assert Run.open(run.path).status().state == "queued"
+            monkeypatch.undo()
+            run.write_status(state="saving")
+            assert (Run.open(run.path).status().state, Run.open(run.path).status().step) == ("saving", 7)
+
     def test_an_end_state_stays_what_it_is(self, root: Path) -> None:
         run = made(root)
         with run.lock():
@@ -214,6 +229,23 @@ class TestStatus:
             assert run.status_path.stat().st_ino == written
             run.write_status(state="saving")
             assert run.status().step == 199
+
+    def test_a_step_waits_for_no_disk(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run, answers = made(root), threading.Event()
+
+        def slow(path: Path, content: bytes) -> None:
+            assert answers.wait(60)
+            files.write_whole(path, content)
+
+        with run.lock():
+            run.write_status(state="running")
+            monkeypatch.setattr(status, "SECONDS_BETWEEN_WRITES", 0.0)
+            monkeypatch.setattr(status, "write_whole", slow)
+            run.write_status(step=3, wait=False)
+            assert run.status().step == 0
+            answers.set()
+            run.write_status(state="saving")
+            assert (run.status().state, run.status().step) == ("saving", 3)
 
     def test_a_later_versions_keys_are_passed_over(self, root: Path) -> None:
         run = made(root)

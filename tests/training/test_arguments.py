@@ -27,6 +27,15 @@ def recipe(**changed: Any) -> Recipe:
     return resolved_recipe(Path("model"), Path("data.jsonl"), **changed)
 
 
+def test_fsdp_is_the_trainers_own_in_its_second_version(tmp_path: Path) -> None:
+    shared = recipe(**{"hardware.fsdp": True})
+    built = training_arguments(shared, tmp_path, schedule(shared, 100), on_cpu=True)
+    assert built.fsdp is True
+    assert built.fsdp_plugin_args["fsdp_version"] == 2
+    alone = recipe()
+    assert training_arguments(alone, tmp_path, schedule(alone, 100), on_cpu=True).fsdp_plugin_args is None
+
+
 @pytest.mark.parametrize(
     ("optimizer", "scheduler", "compute"), itertools.product(OPTIMIZERS, SCHEDULERS, ("fp32", "bf16"))
 )

@@ -9,14 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetty.backend.dataset.order import row_order
 from finetty.backend.training.batches import (
+    IGNORED,
     Collator,
     Example,
     Examples,
     FlatCollator,
     in_batches,
+    in_blocks,
+    in_parts,
     longest_batch,
-    row_order,
     tokens_read,
 )
 
@@ -93,3 +96,35 @@ def test_evaluation_sees_every_row_once() -> None:
     examples = Examples([example(*range(length)) for length in (3, 9, 4, 8, 2)])
     seen = [len(one) for batch in in_batches(examples, 2) for one in batch]
     assert sorted(seen) == [2, 3, 4, 8, 9]
+
+
+def texts_of(*lengths: int) -> list[Example]:
+    return [Example(tuple(range(100 * n, 100 * n + length)), (True,) * length) for n, length in enumerate(lengths)]
+
+
+def test_texts_share_sequences_whole_and_in_order() -> None:
+    blocks = in_blocks(texts_of(30, 60, 4, 34), 64)
+    assert [block.documents for block in blocks] == [(30, 34), (60, 4)]
+    assert blocks.lengths == [64, 64] and blocks.block == 64
+    assert [block.ids for block in blocks] == [
+        (*range(30), *range(300, 334)),
+        (*range(100, 160), *range(200, 204)),
+    ]
+
+
+def test_texts_of_a_sequence_are_kept_apart_or_follow_one_another() -> None:
+    blocks = in_blocks(texts_of(3, 2, 4), 5)
+    apart = FlatCollator()(list(blocks))
+    assert apart["position_ids"].tolist() == [[0, 1, 2, 0, 1, 0, 1, 2, 3]]
+    assert (apart["labels"][0] == IGNORED).nonzero().flatten().tolist() == [0, 3, 5]
+    together = Collator(7)(list(blocks))
+    assert together["input_ids"].tolist() == [[0, 1, 2, 100, 101], [200, 201, 202, 203, 7]]
+    assert together["attention_mask"].sum() == 9 and "position_ids" not in together
+
+
+def test_sequences_that_texts_share_are_cut_by_their_tokens() -> None:
+    batch = FlatCollator()(list(in_blocks(texts_of(3, 2, 2, 3, 5), 5)))
+    assert [len(part["input_ids"][0]) for part in in_parts(batch, 3, 5)] == [15]
+    parts = in_parts(batch, 1, 5)
+    assert [len(part["input_ids"][0]) for part in parts] == [5, 5, 5]
+    assert all(part["position_ids"][0, 0] == 0 for part in parts)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from finetty.backend.runs import Run, history
 from finetty.backend.training import resume, train
-from finetty.backend.training.trainer import RunTrainer
+from finetty.backend.training.evaluation import Evaluation
 
 from .conftest import MakeRun
 
@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {
 @pytest.fixture
 def best_at_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held-out losses with their lowest at step 3."""
-    monkeypatch.setattr(RunTrainer, "held_out_loss", lambda trainer: 1.0 + abs(trainer.state.global_step - 3))
+    monkeypatch.setattr(Evaluation, "held_out_loss", lambda one: 1.0 + abs(one._trainer.state.global_step - 3))
 
 
 def result(run: Run) -> dict[str, torch.Tensor]:

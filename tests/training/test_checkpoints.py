@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from finetty.backend.training import checkpoints
 from finetty.backend.training.checkpoints import (
     checkpoint_path,
     clear_leftovers,
@@ -82,3 +84,25 @@ def test_rotation_never_removes_the_best(tmp_path: Path) -> None:
 def test_no_checkpoint_before_the_first(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, bool]] = []
+    path = tmp_path / "output"
+    real = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), path.exists()))
+        real(descriptor)
+
+    def fill(folder: Path) -> None:
+        (folder / "inner").mkdir()
+        for name in ("weights", "inner/config"):
+            (folder / name).write_text("x")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", recorded)
+    write_folder(path, fill)
+    beside = tmp_path / ".output.writing"
+    before = {name for name, named in synced if not named}
+    assert before == {str(beside / name) for name in ("", "inner", "weights", "inner/config")}
+    assert [name for name, named in synced if named] == [str(tmp_path)]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from finetty.backend.runs import Run, history, send_command, wait_for_result
 from finetty.backend.training import resume, train
-from finetty.backend.training.trainer import Course
+from finetty.backend.training.course import Course
 
 from .conftest import MakeRun
 

@@ -106,6 +106,20 @@ def test_named_targets_alone_get_an_adapter(make_run: MakeRun, tiny_vision_model
     assert adapted(run) == {f"model.language_model.layers.{layer}.self_attn.q_proj" for layer in (0, 1)}
 
 
+def test_packed_layers_get_an_adapter_as_others_do(tiny_model: Path) -> None:
+    """GPTQ's layers, as gptqmodel makes them, are no Linear."""
+
+    class Packed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("qweight", torch.zeros(8, 8, dtype=torch.int32))
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    plain = linear_layers(model)
+    model.model.layers[0].self_attn.q_proj = Packed()
+    assert linear_layers(model) == plain
+
+
 def test_a_target_may_be_the_end_of_a_full_name(tiny_model: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     assert target_names(model, ["layers.1.self_attn.q_proj"]) == ["model.layers.1.self_attn.q_proj"]

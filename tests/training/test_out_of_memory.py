@@ -168,6 +168,30 @@ def test_without_consent_the_run_ends_with_what_it_has_learned(
     assert told(run, "step") == told(whole, "step")
 
 
+def test_in_the_optimizers_step_what_was_learned_is_saved_first(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer rows at once are no help there, whatever the recipe says."""
+    run = make_run(**OPTIONS)
+    own = torch.optim.AdamW.step
+
+    def step(optimizer: Any, *given: Any, **named: Any) -> Any:
+        if len(told(run, "step")) == 3:
+            raise full()
+        return own(optimizer, *given, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    assert train(run) == "failed"
+    [alert] = alerts(run)
+    assert alert["option"] == "training.optimizer" and "ran out in training" in alert["message"]
+    assert "adamw_8bit" in alert["advice"]
+    assert (run.output / "adapter_model.safetensors").is_file()
+    assert run.status().last_checkpoint == "checkpoints/step-000003"
+    monkeypatch.undo()
+    assert resume(run) == "finished"
+    assert [number for number, _ in told(run, "step")] == [1, 2, 3, 4, 5, 6]
+
+
 def test_rows_at_once_outlive_a_restart(make_run: MakeRun, scarce: Callable[..., Scarce]) -> None:
     run = make_run(**{**OPTIONS, "output.checkpoint_every": 2})
     hook = scarce(run, rows=2, step=1)

@@ -13,6 +13,7 @@ from finetty.backend.planning import Memory
 from finetty.backend.planning.plan import Device, MemoryPrediction
 from finetty.backend.runs import Run, history
 from finetty.backend.training import preflight, train
+from finetty.backend.training.keeping import Keeping
 from finetty.backend.training.trainer import RunTrainer
 
 from .conftest import MakeRun, plan_of
@@ -87,14 +88,14 @@ def test_what_fails_in_the_rehearsal_ends_the_run_before_step_1(
 def test_checkpoints_too_large_for_the_disk_end_the_run_before_step_1(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def large(trainer: RunTrainer, folder: Path) -> None:
+    def large(keeping: Keeping, folder: Path, contents: Any) -> None:
         with (folder / "trained.safetensors").open("wb") as file:
             file.truncate(1 << 42)
 
-    monkeypatch.setattr(RunTrainer, "fill_checkpoint", large)
+    monkeypatch.setattr(Keeping, "fill", large)
     run = make_run()
     assert train(run) == "failed"
-    assert any("bytes of checkpoints" in message for message in alerts(run))
+    assert any("of checkpoints and" in message for message in alerts(run))
     assert losses(run) == []
 
 

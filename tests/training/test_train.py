@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from finetty.backend.conversation import load_encoder
+from finetty.backend.conversation import Row, Turn, load_encoder
 from finetty.backend.dataset import read_rows
+from finetty.backend.machine.session import threats
 from finetty.backend.messages import Refusal
 from finetty.backend.planning import Memory
 from finetty.backend.planning.plan import Device, MemoryPrediction
 from finetty.backend.runs import EventLog, Run, history
-from finetty.backend.training import checkpoints, out_of_memory, preflight, resume, train
+from finetty.backend.runs.remains import missing
+from finetty.backend.training import checkpoints, evaluation, out_of_memory, preflight, resume, train
 from finetty.backend.training.trained import trained_parameters
 
-from .conftest import MakeRun
+from .conftest import MakeRun, resolved_recipe
 
 pytestmark = pytest.mark.trains
 
@@ -45,6 +48,30 @@ def held_out(run: Run) -> dict[int, float]:
     return {event["step"]: event["loss"] for event in events(run, "eval")}
 
 
+Parameters = Callable[[], tuple[set[str], set[str]]]
+
+
+@pytest.fixture
+def parameters(monkeypatch: pytest.MonkeyPatch) -> Parameters:
+    """Once a run is over: names of its trained parameters, and of those that differ from before step 1 in any bit."""
+    before: dict[str, torch.Tensor] = {}
+    models: list[Any] = []
+    rehearse = preflight.rehearse
+
+    def remembered(trainer: Any) -> None:
+        models.append(trainer.model)
+        before.update({name: one.detach().clone() for name, one in trainer.model.named_parameters()})
+        rehearse(trainer)
+
+    def compared() -> tuple[set[str], set[str]]:
+        [model] = models
+        moved = {name for name, one in model.named_parameters() if not torch.equal(one.detach(), before[name])}
+        return trained_parameters(model).keys(), moved
+
+    monkeypatch.setattr(preflight, "rehearse", remembered)
+    return compared
+
+
 def test_a_run_tells_its_course(make_run: MakeRun) -> None:
     run = make_run(**{"output.samples": ["What is the colour of the sea?"], "output.checkpoint_every": 6})
     assert train(run) == "finished", alerts(run)
@@ -59,10 +86,14 @@ def test_a_run_tells_its_course(make_run: MakeRun) -> None:
     assert held_out(run)[16] < held_out(run)[0]
     assert [one["path"] for one in events(run, "checkpoint")] == [f"checkpoints/step-{n:06d}" for n in (6, 12, 16)]
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["step-000012", "step-000016"]
-    assert [one["step"] for one in events(run, "sample")] == [0, 16]
+    assert {0, 6, 16} <= {one["step"] for one in events(run, "sample")} <= {0, 6, 12, 16}
     status = run.status()
     assert (status.state, status.step, status.total) == ("finished", 16, 16)
     assert status.last_checkpoint == "checkpoints/step-000016"
+    [session], [saved] = events(run, "session"), events(run, "output")
+    assert session["threats"] == [found.to_json() for found in threats()]
+    assert saved["step"] == 16 and saved["files"]["adapter_model.safetensors"] > 0
+    assert missing(run, saved["files"]) is None
 
 
 def test_tokens_are_those_of_the_rows(make_run: MakeRun, tiny_model: Path) -> None:
@@ -81,6 +112,17 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(make_run: Mak
     first, again, other = (losses(run) for run in runs)
     assert first == again
     assert first != other
+
+
+def test_samples_are_answered_at_evaluations_while_they_take_little_time(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**FIVE_STEPS, "output.checkpoint_every": 1, "output.samples": ["Why?"]}
+    for share, steps in ((1000.0, [0, 1, 2, 3, 4, 5]), (0.0, [0, 1, 5])):
+        monkeypatch.setattr(evaluation, "SHARE_OF_SAMPLES", share)
+        run = make_run(**options)
+        assert train(run) == "finished"
+        assert [one["step"] for one in events(run, "sample")] == steps
 
 
 def test_preflight_evaluation_and_samples_change_nothing(make_run: MakeRun) -> None:
@@ -106,6 +148,7 @@ def test_accumulated_micro_batches_make_the_loss_of_the_whole_batch(make_run: Ma
     "options",
     [
         {"method.rslora": True, "method.dora": True},
+        {"method.pissa": True, "method.lora_plus": 16.0},
         {"precision.quantization": "nf4"},
         {"precision.quantization": "nf4", "precision.double_quantization": False},
         {"precision.quantization": "fp4"},
@@ -125,11 +168,16 @@ def test_accumulated_micro_batches_make_the_loss_of_the_whole_batch(make_run: Ma
     ],
     ids=lambda options: " ".join(str(value) for value in options.values()),
 )
-def test_every_way_to_train_learns(make_run: MakeRun, options: dict[str, Any]) -> None:
+def test_every_way_to_train_learns_and_moves_its_parameters_alone(
+    make_run: MakeRun, options: dict[str, Any], parameters: Parameters
+) -> None:
     run = make_run(**{**FIVE_STEPS, "training.max_steps": 8, **options})
     assert train(run) == "finished", alerts(run)
     assert all(math.isfinite(loss) for loss in losses(run))
     assert held_out(run)[8] < held_out(run)[0]
+    trained, moved = parameters()
+    assert trained
+    assert moved == trained
 
 
 @pytest.mark.parametrize("options", [{"training.gradient_checkpointing": True}, {"dataset.packing": True}])
@@ -304,6 +352,19 @@ def test_a_tokenizer_that_does_not_belong_is_refused(make_run: MakeRun, tiny_mod
     assert any("token 5000" in message for message in alerts(run))
 
 
+def test_tokens_that_the_models_own_tokenizer_reads_differently_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "foreign"
+    shutil.copytree(tiny_model, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:20]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    recipe = resolved_recipe(tiny_model, tmp_path / "rows.jsonl")
+    rows = [Row((Turn("user", "What is the colour of the sea?"), Turn("assistant", "The sea is blue.")))]
+    preflight.check_tokens(tiny_model, load_encoder(tiny_model, recipe), rows, trust_remote_code=False)
+    with pytest.raises(Refusal, match="reads this text differently: from token"):
+        preflight.check_tokens(folder, load_encoder(tiny_model, recipe), rows, trust_remote_code=False)
+
+
 def test_held_out_rows_may_be_a_file_of_their_own(make_run: MakeRun, tiny_data: Path) -> None:
     run = make_run(**FIVE_STEPS, **{"dataset.validation": str(tiny_data)})
     assert train(run) == "finished", alerts(run)
@@ -373,6 +434,18 @@ def test_resuming_needs_the_same_data(make_run: MakeRun, tiny_data: Path, tmp_pa
     data.write_text("\n".join(lines[:-1]) + "\n")
     assert resume(run) == "failed"
     assert any("data has changed" in message for message in alerts(run))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_and_left_as_it_is(make_run: MakeRun) -> None:
+    first, other = make_run(**FIVE_STEPS), make_run(**FIVE_STEPS, **{"training.seed": 43})
+    assert train(first) == "finished"
+    foreign = other.checkpoints / "step-000005"
+    shutil.copytree(first.checkpoints / "step-000005", foreign)
+    before = {file.name: file.read_bytes() for file in foreign.iterdir()}
+    assert resume(other) == "failed"
+    assert [event["code"] for event in events(other, "alert")] == ["training.other_recipe"]
+    assert {file.name: file.read_bytes() for file in foreign.iterdir()} == before
+    assert not other.output.exists()
 
 
 def test_a_finished_run_resumed_makes_its_result_again(make_run: MakeRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from finetty.backend.training import train, unsloth
 
 from .conftest import MakeRun, resolved_recipe
 
+UNSLOTH = Path(sys.prefix) / "unsloth"
 RUN_ALL = """
 import sys
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_it_is_not_imported_behind_transformers(make_run: MakeRun) -> None:
 
 
 @pytest.mark.trains
-@pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="Unsloth is not installed")
+@pytest.mark.skipif(not UNSLOTH.is_dir(), reason="`make` puts Unsloth there, for its tests alone")
 def test_it_trains_as_transformers_does(make_run: MakeRun) -> None:
     options: dict[str, Any] = {"training.max_steps": 6, "output.checkpoint_every": 6}
     kinds: dict[str, dict[str, Any]] = {
@@ -91,7 +91,10 @@ def test_it_trains_as_transformers_does(make_run: MakeRun) -> None:
     fast = {name: make_run(**options, **kind, **{"acceleration.unsloth": True}) for name, kind in kinds.items()}
     folders = [str(run.path) for run in fast.values()]
     subprocess.run(
-        [sys.executable, "-c", RUN_ALL, *folders], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=400
+        [sys.executable, "-c", RUN_ALL, *folders],
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(UNSLOTH)},
+        timeout=400,
     )
     for name, kind in kinds.items():
         plain = make_run(**options, **kind)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from finetty.backend.messages import Finding
 from finetty.backend.recipe import Recipe, with_values
 from finetty.backend.runs import Run
 from finetty.tui import language
@@ -22,13 +23,13 @@ START = 1_780_000_000.0
 class MadeRun:
     """A run directory and the hand that writes into it. `now` is the clock of whoever looks at it."""
 
-    def __init__(self, root: Path, total: int = 300) -> None:
-        recipe = with_values(Recipe(), {"model.path": "HuggingFaceTB/SmolLM2-135M-Instruct", "output.name": "helper"})
+    def __init__(self, root: Path, total: int = 300, *, name: str = "helper", mark: str = "k3f9") -> None:
+        recipe = with_values(Recipe(), {"model.path": "HuggingFaceTB/SmolLM2-135M-Instruct", "output.name": name})
         prediction = {"allocated": 1 << 30, "reserved": 1 << 30, "process": 2_100_000_000, "components": {}}
         device = {"kind": "cpu", "name": "CPU", "total": 16 << 30, "free": 12 << 30, "uuid": None}
         memory = {"live": prediction, "exact": None, "device": device, "verdict": "fits", "stated_error": 0.25}
         made = Run.create(root, {"steps": total, "memory": memory}, recipe, asked=recipe)
-        self.path = root / "20261124-0712-helper-k3f9"
+        self.path = root / f"20261124-0712-{name}-{mark}"
         made.path.rename(self.path)
         self.run, self.now, self.random = Run.open(self.path), START, random.Random(7)
         self._lock = self.run.lock()
@@ -91,6 +92,7 @@ class MadeRun:
         """A run in its middle: loaded, measured, with samples, held-out losses, a checkpoint and an alert."""
         self.begin()
         self.state("loading")
+        self.session()
         self.now += 9
         self.state("preflight")
         self.held_out(0)
@@ -105,11 +107,22 @@ class MadeRun:
         self.alert("warning", "The gradient norm jumped to 14 at this step.", "A lower learning rate is calmer.")
         self.run.console_path.write_text("loading weights\r 50%\rloading weights: done\n\x1b[31mA red line.\x1b[0m\n")
 
+    def session(self, *threats: Finding) -> None:
+        self.event("session", threats=[found.to_json() for found in threats])
+
+    def save(self, step: int = 300) -> None:
+        """A result of two files, and the event that names them."""
+        self.run.output.mkdir()
+        files = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights"}
+        for name, content in files.items():
+            (self.run.output / name).write_bytes(content)
+        self.event("output", step=step, path="output", files={name: len(files[name]) for name in files})
+
     def finish(self, state: str = "finished") -> None:
         self.held_out(300)
         self.samples(300, *AFTER)
         if state != "failed":
-            self.run.output.mkdir()
+            self.save()
         self.state(state)
         self.end()
 
@@ -133,7 +146,7 @@ AFTER = (
 
 @pytest.fixture
 def made_run(tmp_path: Path) -> Callable[..., MadeRun]:
-    return lambda total=300: MadeRun(tmp_path, total)
+    return lambda total=300, **names: MadeRun(tmp_path, total, **names)
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +162,9 @@ def one_language_and_hour(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     language.set_language(before)
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def nothing_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wizard's figures stay estimates: each replay loads torch in a process of its own (test_exact.py lets it)."""
+    monkeypatch.setattr("finetty.tui.exact.ExactFigure.pause", None)

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
+from finetty.tui.widgets.axis import Scale, log_ticks, number, place_number, scale_of, ticks, time_ticks
 from finetty.tui.widgets.chart import Chart
 from finetty.tui.widgets.curve import Columns, Curve, smoothed
-from finetty.tui.widgets.plot import Line, Scale, View, dots, draw, log_ticks, number, scale_of, ticks
+from finetty.tui.widgets.plot import INKS, Line, View, dots, draw
+from finetty.tui.widgets.ruler import Ruler
+from finetty.tui.widgets.window import Window, holding, panned, seen, zoomed
 
 Point = tuple[int, float | None]
 VALUES = st.one_of(st.floats(-100, 100, width=32), st.none(), st.just(math.nan), st.just(math.inf))
@@ -78,10 +81,11 @@ def test_between_two_points_lies_the_straight_line() -> None:
     assert np.array_equal(columns.lows[1:9], columns.highs[1:9])
 
 
-def test_a_missing_value_is_a_gap_and_not_a_line() -> None:
+def test_a_missing_value_is_a_gap_as_wide_as_itself() -> None:
     columns = curve_of((0, 1.0), (10, None), (20, 1.0), (30, 1.0)).columns(0, 30, 30)
-    assert np.isnan(columns.lows[1:20]).all()
-    assert not np.isnan(columns.lows[21:]).any()
+    assert np.isnan(columns.lows[5:15]).all()
+    assert not np.isnan(columns.lows[:5]).any()
+    assert not np.isnan(columns.lows[15:]).any()
 
 
 def test_going_back_forgets_the_steps_behind() -> None:
@@ -140,11 +144,11 @@ def test_the_same_in_ascii() -> None:
 def test_marks_stand_at_their_steps_and_lie_on_top() -> None:
     lines = [
         Line(curve_of((0, 4.0), (11, 0.0)), "loss", "smoothed"),
-        Line(curve_of((0, 4.0), (11, 0.0)), "held-out", "points"),
+        Line(curve_of((0, 4.0), (11, 0.0)), "held-out", "points", scattered=True),
     ]
     picture = draw(lines, 14, 5, View(0, 11))
     assert [(y, x) for y, x in np.argwhere(picture.characters == "◆").tolist()] == [(0, 3), (2, 13)]
-    assert picture.inks[0, 3] == "points"
+    assert INKS[picture.inks[0, 3]] == "points"
 
 
 def test_one_wild_step_does_not_flatten_the_others() -> None:
@@ -188,6 +192,87 @@ def test_ticks_and_their_numbers() -> None:
     assert number(50_000, 10_000) == "50k"
 
 
+def test_numbers_along_the_axis() -> None:
+    assert [place_number(value, 2, "step") for value in (12_344, 1_234_568)] == ["12344", "1234568"]
+    assert [place_number(value, 2e5, "tokens") for value in (0, 8e5, 1e6, 1.2e6)] == ["0", "800k", "1M", "1.2M"]
+    assert [place_number(value, 1, "time") for value in (0, 45e3, 90e3, 7_205e3)] == ["0s", "45s", "1m30s", "2h5s"]
+    assert time_ticks(0, 3_600_000, 7) == [600_000 * number for number in range(7)]
+
+
+@given(st.lists(st.sampled_from(["in", "out", "left", "right", "hold", "grow"]), max_size=40), st.integers(1, 5_000))
+def test_a_window_stays_within_the_curve_and_holds_what_it_should(moves: list[str], at: int) -> None:
+    window, newest = None, 5_000.0
+    for move in moves:
+        whole = (1.0, newest)
+        match move:
+            case "in" | "out":
+                window = zoomed(window, whole, 10, 0.5 if move == "in" else 2.0, None)
+            case "left" | "right":
+                window = panned(window, whole, 10, -0.5 if move == "left" else 0.5)
+            case "hold":
+                window = holding(window, whole, 10, at)
+                assert seen(window, whole, 10)[0] <= at <= seen(window, whole, 10)[1]
+            case "grow":
+                followed, newest = window is None or window.follows, newest + 500
+                assert not followed or seen(window, (1.0, newest), 10)[1] >= newest
+        left, right = seen(window, (1.0, newest), 10)
+        assert left >= 1.0 - 1e-6 and left < newest
+        assert right - left >= 10 - 1e-6
+        assert right <= newest + (right - left) / 5
+
+
+def test_zooming_keeps_the_cursor_in_its_place_and_ends_with_the_whole() -> None:
+    whole = (0.0, 1000.0)
+    window = zoomed(None, whole, 10, 0.5, 300.0)
+    left, right = seen(window, whole, 10)
+    before = seen(None, whole, 10)
+    assert (300 - left) / (right - left) == pytest.approx((300 - before[0]) / (before[1] - before[0]))
+    assert zoomed(window, whole, 10, 2.0, 300.0) is None
+    assert zoomed(None, whole, 10, 0.5, None) == Window(width=(before[1] - before[0]) / 2)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.floats(0.5, 100)), min_size=1, max_size=200), st.integers(0, 199))
+def test_a_ruler_leads_there_and_back_however_far_it_was_cut(jumps: list[tuple[int, float]], cut: int) -> None:
+    ruler = Ruler()
+    steps = list(accumulate(step for step, _place in jumps))
+    places = list(accumulate(place for _step, place in jumps))
+    ruler.extend(steps, [None if index % 7 == 6 else place for index, place in enumerate(places)])
+    ruler.truncate(steps[min(cut, len(steps) - 1)])
+    kept = [step for index, step in enumerate(steps[: cut + 1]) if index % 7 != 6]
+    if kept:
+        assert ruler.known
+        assert ruler.steps(ruler.places(kept)) == pytest.approx(kept)
+        assert ruler.steps([ruler.places(kept)[-1] + 10])[0] > kept[-1]
+
+
+def test_runs_of_different_lengths_meet_along_the_tokens() -> None:
+    """One has twice the tokens a step: along the tokens both reach the same loss at the same place."""
+    lines = []
+    for ink, tokens in (("smoothed", 100), ("b", 200)):
+        ruler, count = Ruler(), 2000 // tokens
+        ruler.extend(range(1, count + 1), [step * tokens for step in range(1, count + 1)])
+        curve = curve_of(*[(step, 4.0 - step * tokens / 1000) for step in range(1, count + 1)])
+        lines.append(Line(curve, ink, ink, rulers={"tokens": ruler}))  # type: ignore[arg-type]
+    assert [line.span("step") for line in lines] == [(1, 20), (1, 10)]
+    assert [line.span("tokens") for line in lines] == [(100, 2000), (200, 2000)]
+    one, other = (line.columns(200, 2000, 36, "tokens") for line in lines)
+    assert one.lows == pytest.approx(other.lows, abs=0.2)
+    assert [line.value(1000, "tokens") for line in lines] == pytest.approx([3.0, 3.0])
+    assert lines[1].span("time") is None
+
+
+def test_another_run_is_told_apart_without_colour() -> None:
+    lines = [
+        Line(curve_of(*[(step, 4.0) for step in range(60)]), "own", "smoothed"),
+        Line(curve_of(*[(step, 2.0) for step in range(60)]), "other", "b"),
+        Line(curve_of((0, 3.0), (59, 3.0)), "other", "b", scattered=True),
+    ]
+    braille = draw(lines, 60, 12, View(0, 59)).text()
+    assert 4 <= braille.count("b") <= 6 and braille.count("B") == 2
+    ascii_text = draw(lines, 60, 12, View(0, 59, ascii_only=True)).text()
+    assert ascii_text.count("b") > 40 and ascii_text.count("*") > 40 and ascii_text.isascii()
+
+
 FALL = """\
 4 ┤⠑⠢⢄⡀
 2 ┤   ⠈⠑⠢⢄⡀
@@ -223,7 +308,7 @@ async def test_the_cursor_reads_values(monkeypatch: pytest.MonkeyPatch) -> None:
     app = ChartApp()
     async with app.run_test(size=(60, 16)) as pilot:
         chart = app.query_one(Chart)
-        chart.show([Line(curve_of((0, 4.0), (50, 3.0), (100, 2.0)), "loss", "points")])
+        chart.show([Line(curve_of((0, 4.0), (50, 3.0), (100, 2.0)), "loss", "points", scattered=True)])
         chart.focus()
         assert "loss 2" in chart.render_line(0).text
         await pilot.press("home")
@@ -232,6 +317,72 @@ async def test_the_cursor_reads_values(monkeypatch: pytest.MonkeyPatch) -> None:
         await pilot.press("end")
         assert "loss 2" in chart.render_line(0).text
         assert "step" not in chart.render_line(0).text
+
+
+async def test_the_cursor_begins_at_the_newest_step_and_only_its_cells_are_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        chart = app.query_one(Chart)
+        chart.show(
+            [Line(curve_of(*[(step, 4.0 - step / 200) for step in range(301)]), "loss", "points", scattered=True)]
+        )
+        chart.focus()
+        await pilot.pause()
+        repainted: list[tuple[Region, ...]] = []
+        monkeypatch.setattr(chart, "refresh", lambda *regions, **_: repainted.append(regions))
+        await pilot.press("left")
+        assert chart.look.cursor is not None and 290 < chart.look.cursor < 300
+        assert repainted and all(repainted), "a refresh without regions sends the whole chart"
+        await pilot.press("right")
+        assert chart.look.cursor is None
+
+
+async def test_zooming_panning_and_letting_go_by_key() -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        chart = app.query_one(Chart)
+        curve = curve_of(*[(step, 4.0 - step / 400) for step in range(1001)])
+        chart.show([Line(curve, "loss", "smoothed")])
+        chart.focus()
+        await pilot.press("plus", "plus")
+        assert chart.span() == (750, 1000)
+        assert "zoomed, follows" in chart.render_line(0).text
+        assert "1.5" in chart.render_line(15 - 2).text or "1.5" in "".join(chart.render_line(y).text for y in range(16))
+        curve.extend(range(1001, 1201), [1.0] * 200)
+        chart.redraw()
+        assert chart.span() is not None and chart.span()[1] >= 1200  # type: ignore[index]
+        await pilot.press("comma")
+        held = chart.span()
+        curve.extend([1201], [1.0])
+        chart.redraw()
+        assert chart.span() == held and "follows" not in chart.render_line(0).text
+        await pilot.press("home")
+        assert chart.span()[0] == 0 and chart.look.cursor == 0  # type: ignore[index]
+        await pilot.press("escape")
+        assert chart.look.cursor is None and chart.look.window is not None
+        await pilot.press("escape")
+        assert chart.look.window is None
+        await pilot.press("plus", "0")
+        assert chart.look.window is None
+
+
+async def test_the_measure_goes_on_to_what_is_known() -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        chart, ruler = app.query_one(Chart), Ruler()
+        ruler.extend(range(1, 101), [step * 60_000 for step in range(1, 101)])
+        curve = curve_of(*[(step, 4.0 - step / 100) for step in range(1, 101)])
+        chart.show([Line(curve, "loss", "smoothed", rulers={"time": ruler})])
+        chart.focus()
+        await pilot.press("plus", "u")
+        assert chart.look.measure == "time" and chart.look.window is None
+        assert "by time" in chart.render_line(0).text and "1h" in chart.render_line(15).text
+        await pilot.press("left")
+        assert "1h 38m" in chart.render_line(0).text
+        await pilot.press("u")
+        assert chart.look.measure == "step"
 
 
 async def test_an_empty_chart_says_what_it_waits_for() -> None:

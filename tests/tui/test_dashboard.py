@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +16,18 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, Log
 
+from finetty.backend.machine.host import HostReading
 from finetty.tui.actions import actions
 from finetty.tui.app import FinettyApp
+from finetty.tui.dashboard_app import DashboardApp
 from finetty.tui.holder import Holder
-from finetty.tui.screens import choose, dashboard, dialogs, runs_list
-from finetty.tui.screens.dashboard import ConsoleGrew, DashboardApp, DashboardScreen, Polled, RunGone
+from finetty.tui.screens import choose, dialogs, following, runs_list, steering
+from finetty.tui.screens.compare import MOST_BESIDE
+from finetty.tui.screens.dashboard import DashboardScreen
+from finetty.tui.screens.following import ConsoleGrew, Polled, RunGone
 from finetty.tui.screens.runs_list import RunsList
 from finetty.tui.screens.settings import Settings
+from finetty.tui.styles import STYLES
 from finetty.tui.watch import Watch
 from finetty.tui.widgets.chart import Chart
 from finetty.tui.widgets.field import control_id
@@ -33,9 +40,12 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 @pytest.fixture(autouse=True)
 def quick_and_still(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The run is looked at all the time, questions take their answer at once, and memory is what it always is."""
-    monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(following, "SECONDS_BETWEEN_LOOKS", 0.05)
     monkeypatch.setattr(dialogs, "SETTLED", 0.001)
     monkeypatch.setattr(Watch, "_resident", lambda _self, _status: 1_900_000_000)
+    monkeypatch.setattr(
+        Watch, "_look_at_host", lambda _self, _status: HostReading(0.87, 12_900_000_000, 16_000_000_000)
+    )
     monkeypatch.delenv("FINETTY_ASCII", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -112,6 +122,7 @@ async def test_everything_is_said(made_run: Make, size: tuple[int, int]) -> None
             "▶ running", "helper", "step 123 of 300", "41%", "5m 54s left", "done at 20:36", "held-out loss",
             "at first 3.9000", "best held-out", "step 120",
             "learning rate", "gradient norm", "tokens/s", "4m 15s", "2s a step", "6s ago",
+            "processors", "87%", "12.0 GB RAM free",
             "memory peak", "1.8 GB", "foreseen ≈ 2.0 GB", "smoothed", "◆", "Alerts (1)", "Checkpoint",
         ):  # fmt: skip
             assert expected in text, expected
@@ -124,6 +135,7 @@ async def test_the_curve_moves_and_only_every_other_second(made_run: Make) -> No
     made.train(40)
     async with opened(made) as pilot:
         chart = pilot.app.screen.query_one("#chart", Chart)
+        await until(pilot, lambda: "smoothed" in chart.render_line(0).text)
         legend = chart.render_line(0).text
         screen = pilot.app.screen
         made.steps(41, 41, seconds=1.0)
@@ -149,10 +161,11 @@ async def test_loading_says_what_it_does(made_run: Make) -> None:
     made.end()
 
 
-async def test_silence_is_shown(made_run: Make) -> None:
+@pytest.mark.parametrize("size", SIZES)
+async def test_silence_is_shown(made_run: Make, size: tuple[int, int]) -> None:
     made = made_run()
     made.train(40)
-    async with opened(made) as pilot:
+    async with opened(made, size) as pilot:
         assert "no event" not in shown(pilot.app)
         made.now += 130
         await until(pilot, lambda: "no event for 2m 10s" in shown(pilot.app))
@@ -180,6 +193,30 @@ async def test_cards_are_watched(made_run: Make, size: tuple[int, int], cards: i
         await until(pilot, lambda: "N/A: it does not answer any more" in shown(pilot.app))
         await pilot.press("f")
         await until(pilot, lambda: "1 lost" in shown(pilot.app))
+    made.end()
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([{"pid": 4, "used": 1 << 30, "user": "alice", "command": "python train.py"}], "alice: python train.py 1.0 GB"),
+        ([{"pid": 4, "used": 1 << 30, "user": "bob", "command": None}], "bob: not readable by this user 1.0 GB"),
+        ([{"pid": 4, "used": 1 << 30, "user": "eve", "command": "x\x1b[31m"}], "eve: x\\x1b[31m 1.0 GB"),
+        (
+            [{"pid": pid, "used": 1 << 30, "user": "alice", "command": "python train.py"} for pid in range(4, 16)],
+            "12 other processes (12.0 GB)",
+        ),
+    ],
+)
+async def test_who_else_computes_on_a_card_is_named_where_there_is_room(
+    made_run: Make, others: list[dict[str, Any]], said: str
+) -> None:
+    made = made_run()
+    made.train(40)
+    made.gpu(0, others=others)
+    async with opened(made) as pilot:
+        await pilot.press("tab", "tab", "tab", "f")
+        await until(pilot, lambda: said in shown(pilot.app))
     made.end()
 
 
@@ -266,6 +303,29 @@ async def test_a_paused_run_goes_on_with_the_same_key(made_run: Make) -> None:
     made.end()
 
 
+async def test_where_no_command_can_be_left_a_signal_is_offered(
+    made_run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = made_run()
+    made.train(40)
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(steering.os, "kill", lambda pid, number: signals.append((pid, number)))
+    shutil.rmtree(made.run.commands_path, ignore_errors=True)
+    made.run.commands_path.write_text("")
+    async with opened(made) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "could not be left in the run's inbox" in shown(pilot.app))
+        await pilot.press("s", "y")
+        await until(pilot, lambda: "Send SIGTERM" in shown(pilot.app))
+        await pilot.press("escape", "s", "y")
+        await until(pilot, lambda: "Send SIGTERM" in shown(pilot.app))
+        assert not signals
+        await pilot.press("y")
+        await until(pilot, lambda: signals == [(os.getpid(), signal.SIGTERM)])
+        await until(pilot, lambda: "Asked: stop and save" in shown(pilot.app))
+    made.end()
+
+
 async def test_an_error_is_shown_and_a_command_without_answer_is_taken_back(made_run: Make) -> None:
     made = made_run()
     made.train(40)
@@ -279,6 +339,25 @@ async def test_an_error_is_shown_and_a_command_without_answer_is_taken_back(made
         made.now += 31
         await until(pilot, lambda: "No answer to: write a checkpoint" in shown(pilot.app))
         assert commands(made) == []
+    made.end()
+
+
+async def test_every_command_is_answered_also_one_that_takes_its_time(made_run: Make) -> None:
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: commands(made) == ["checkpoint"])
+        [asked] = made.run.commands_path.glob("*.json")
+        asked.unlink()  # it was taken, and a step is long
+        made.now += 31
+        await pilot.press("p")
+        await until(pilot, lambda: commands(made) == ["pause"])
+        answer(made)
+        await until(pilot, lambda: "Paused: p goes on." in shown(pilot.app))
+        made.event("command", id=asked.stem.rpartition("-")[2], name="checkpoint", result="done")
+        await until(pilot, lambda: "The checkpoint is written." in shown(pilot.app))
+        assert not pilot.app.screen.sent
     made.end()
 
 
@@ -338,22 +417,25 @@ async def test_panels_are_reached_by_keys(made_run: Make) -> None:
     made.end()
 
 
-async def test_the_log_is_searched(made_run: Make) -> None:
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_panels_fold_and_open_again(made_run: Make, size: tuple[int, int]) -> None:
     made = made_run()
     made.train(40)
-    made.run.console_path.write_text("".join(f"line {number} of the libraries\n" for number in range(500)))
-    async with opened(made) as pilot:
-        await pilot.press("l")
-        await until(pilot, lambda: "line 499" in shown(pilot.app))
-        await pilot.press("slash", *"LINE 77")
-        await until(pilot, lambda: "1 line holds it" in shown(pilot.app))
-        assert "line 77 of" in shown(pilot.app) and "line 499" not in shown(pilot.app)
-        with made.run.console_path.open("a") as log:
-            log.write("a new line 77 here\n")
-        await until(pilot, lambda: "2 lines hold it" in shown(pilot.app))
-        await pilot.press("escape")
-        await until(pilot, lambda: "a new line 77" in shown(pilot.app) and "line 499" in shown(pilot.app))
-        assert not pilot.app.screen.query_one("#search", Input).display
+    async with opened(made, size) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: "before, step 0" in shown(pilot.app))
+        height = screen.query_one("#chart").size.height
+        await pilot.press("tab", "z")
+        await until(pilot, lambda: "before, step 0" not in shown(pilot.app))
+        assert screen.query_one("#chart").size.height > height
+        assert screen.active == "chart"
+        for word in ("Samples", "Alerts (1)", "z Fold", "tokens seen"):
+            assert word in shown(pilot.app), word
+        await pilot.press("z")
+        await until(pilot, lambda: "before, step 0" in shown(pilot.app))
+        await pilot.press("z", "l")
+        await until(pilot, lambda: "A red line." in shown(pilot.app))
+        assert not screen.folded
     made.end()
 
 
@@ -387,7 +469,7 @@ async def test_every_action_is_in_the_palette_and_in_help(made_run: Make) -> Non
 async def test_keys_mashed_at_random_do_not_hurt(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     import random
 
-    monkeypatch.setattr(dashboard, "SECONDS_BETWEEN_LOOKS", 2.0)
+    monkeypatch.setattr(following, "SECONDS_BETWEEN_LOOKS", 2.0)
     made = made_run()
     made.train(40)
     dice = random.Random(11)
@@ -414,6 +496,130 @@ async def test_the_language_is_changed_in_place(made_run: Make) -> None:
     made.end()
 
 
+# Other runs beside it
+
+
+def two_others(made_run: Make) -> list[Any]:
+    others = [made_run(name="calm"), made_run(name="bold")]
+    for other, last in zip(others, (90, 200), strict=True):
+        other.begin()
+        other.state("running")
+        other.steps(1, last)
+        other.held_out(last)
+        other.end()
+    return others
+
+
+async def test_other_runs_are_drawn_beside_it(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_run()
+    made.train(123)
+    two_others(made_run)
+    async with opened(made, (120, 40)) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: "calm" in shown(pilot.app) and "bold" in shown(pilot.app))
+        await pilot.press("space", "down", "enter")
+        await until(pilot, lambda: shown(pilot.app).count("✓") == 2)
+        await pilot.press("escape")
+        await until(pilot, lambda: "b bold" in shown(pilot.app) and "c calm" in shown(pilot.app))
+        screen = pilot.app.screen
+        chart = screen.query_one("#chart", Chart)
+        legend = chart.render_line(1).text
+        assert [view.status.name for view in screen.others] == ["bold", "calm"]
+        held_out = [view.figures.held_out for view in screen.others]
+        assert f"B {held_out[0]:.4g}" in legend and f"C {held_out[1]:.4g}" in legend
+        await pilot.press("u")
+        await until(pilot, lambda: "by tokens" in chart.render_line(0).text)
+        assert "400k" in chart.render_line(chart.size.height - 1).text
+        await pilot.press("f2")
+        await until(pilot, lambda: "按 token" in shown(pilot.app) and "b bold" in shown(pilot.app))
+        await pilot.press("f2", "o")
+        await until(pilot, lambda: shown(pilot.app).count("✓") == 2)
+        await pilot.press("space", "down", "space", "o")
+        await until(pilot, lambda: "b bold" not in shown(pilot.app))
+        assert pilot.app.screen.beside == ()
+    made.end()
+
+
+async def test_a_mark_too_many_is_refused_in_words(made_run: Make) -> None:
+    made = made_run()
+    made.train(2)
+    others = [made_run(name=f"other{index}", mark=f"aaa{index}") for index in range(MOST_BESIDE + 1)]
+    async with opened(made) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: all(f"other{index}" in shown(pilot.app) for index in range(len(others))))
+        await pilot.press(*["space", "down"] * len(others))
+        compare = pilot.app.screen
+        assert [run.path for run in compare.chosen] == [other.path for other in reversed(others)][:MOST_BESIDE]
+        assert f"At most {MOST_BESIDE} runs fit beside this one" in shown(pilot.app)
+        await pilot.press("home", "space")
+        assert "At most" not in shown(pilot.app)
+        assert len(compare.chosen) == MOST_BESIDE - 1
+    made.end()
+
+
+async def test_a_run_beside_it_may_be_removed(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    calm, bold = two_others(made_run)
+    app = DashboardApp(made.run, owner=True, clock=made.clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.push_screen(DashboardScreen(made.run, clock=made.clock, beside=[calm.run, bold.run]))
+        await until(pilot, lambda: "b calm" in shown(app) and "c bold" in shown(app))
+        assert app.screen.filled
+        shutil.rmtree(calm.path)
+        await until(pilot, lambda: "b bold" in shown(app))
+    made.end()
+
+
+async def test_marked_runs_of_the_list_are_compared(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    two_others(made_run)
+    app = ListApp(made.path.parent, made.clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: made.run.id in shown(app))
+        await pilot.press("o")
+        await until(pilot, lambda: any("Mark two or more runs" in said.message for said in app._notifications))
+        await pilot.press("space", "space")
+        await until(pilot, lambda: shown(app).count("✓ 2026") == 2)
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.others)
+        await until(pilot, lambda: "b " in app.screen.query_one("#chart", Chart).render_line(1).text)
+    made.end()
+
+
+async def test_all_charts_show_the_same_part(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    async with opened(made, (120, 40)) as pilot:
+        screen = pilot.app.screen
+        chart, small = screen.query_one("#chart", Chart), screen.query_one("#grad-norm", Chart)
+        await until(pilot, lambda: chart.span())
+        await pilot.press("g", "plus", "left")
+        await until(pilot, lambda: small.look.cursor is not None)
+        assert (small.look.window, small.look.cursor) == (chart.look.window, chart.look.cursor)
+        assert chart.look.log and not small.look.log
+        await pilot.press("f2")
+        await until(pilot, lambda: screen.whole and screen.query_one("#chart", Chart).look == chart.look)
+    made.end()
+
+
+async def test_smoothing_goes_through_its_strengths(made_run: Make) -> None:
+    made = made_run()
+    made.train(123)
+    async with opened(made) as pilot:
+        chart = pilot.app.screen.query_one("#chart", Chart)
+        await until(pilot, lambda: "smoothed " in chart.render_line(0).text)
+        said = []
+        for _ in range(4):
+            await pilot.press("m")
+            said.append(
+                next((word for word in ("much", "little", "smoothed") if word in chart.render_line(0).text), "")
+            )
+        assert said == ["much", "", "little", "smoothed"]
+    made.end()
+
+
 # Endings
 
 
@@ -422,6 +628,7 @@ async def test_a_finished_run_says_whether_it_was_worth_it(made_run: Make) -> No
     made.train(300)
     made.finish()
     async with opened(made) as pilot:
+        await until(pilot, lambda: "✓ Finished" in shown(pilot.app))
         text = shown(pilot.app)
         for expected in (
             "✓ Finished: 300 steps in 10m 09s.", "held-out loss 3.9000 → 0.7216 (-81%)", "loss 3.6422 → ",
@@ -516,8 +723,7 @@ async def test_a_crashed_run_says_so_to_a_viewer(made_run: Make) -> None:
     made.train(123)
     async with opened(made, owner=False) as pilot:
         made.end()
-        await until(pilot, lambda: "✗ crashed" in shown(pilot.app))
-        assert f"finetty resume {made.run.id}" in shown(pilot.app)
+        await until(pilot, lambda: "✗ crashed" in shown(pilot.app) and f"resume {made.run.id}" in shown(pilot.app))
         await pilot.press("q")
         await until(pilot, lambda: pilot.app.return_value == "ended")
 
@@ -528,7 +734,7 @@ async def test_a_crashed_run_says_so_to_a_viewer(made_run: Make) -> None:
 class ListApp(App[None]):
     """The list of runs, as the first screen opens it."""
 
-    CSS_PATH = dashboard.STYLES / "app.tcss"
+    CSS_PATH = STYLES / "app.tcss"
 
     def __init__(self, root: Path, clock: Callable[[], float]) -> None:
         super().__init__()

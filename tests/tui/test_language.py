@@ -108,3 +108,9 @@ def test_every_screen_of_the_package_says_its_texts_through_the_catalogue() -> N
 
 def _places(text: object) -> list[str]:
     return sorted(set(re.findall(r"\{(\w+)(?:[^{}]*)\}", str(text).replace("{{", "").replace("}}", ""))))
+
+
+def test_no_text_is_no_text_in_any_language() -> None:
+    for name in language.LANGUAGES:
+        set_language(name)
+        assert _("") == ""

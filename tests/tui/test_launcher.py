@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,14 @@ def test_children_follow_one_another_as_they_ask() -> None:
         assert "['new', '2', '--fault', 'method.rank']" in screen
 
 
+def test_what_is_not_said_any_more_is_not_handed_on() -> None:
+    first = "order(do='run', run='1', options=[], environment={'HF_ENDPOINT': 'https://mirror', 'FINETTY_RUNS': '/a'})"
+    second = "order(do='run', run='2', options=[], environment={'HF_ENDPOINT': None})"
+    with held(first, second, "print(os.environ.get('HF_ENDPOINT'), os.environ['FINETTY_RUNS'])") as terminal:
+        assert terminal.exit_code() == 0
+        assert "None /a" in terminal.screen()
+
+
 def test_an_order_is_not_carried_out_for_a_child_that_died() -> None:
     with held("order(do='run', run='1'); os.kill(os.getpid(), signal.SIGSEGV)", "print('second')") as terminal:
         assert terminal.exit_code() == 1
@@ -117,6 +125,42 @@ os.kill(os.getpid(), signal.{name})
         text = " ".join(terminal.screen().split())
         assert name in text
         assert "finetty resume" in text
+
+
+@pytest.fixture
+def little_memory() -> Iterator[Path]:
+    """A control group whose processes have 64 MiB."""
+    for root, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+        group = Path(root) / f"finetty-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / limit).exists() and (group / "cgroup.procs").exists():
+                (group / limit).write_text(str(64 << 20))
+                yield group
+                return
+        except OSError:
+            continue
+        finally:
+            group.rmdir()
+    pytest.skip("no control group with a limit of memory can be made here")
+
+
+def test_a_child_that_the_system_killed_for_memory_is_told_apart(little_memory: Path) -> None:
+    child = f"""
+order(do="training", run="20261124-0712-tiny-lora-k3f9")
+open({str(little_memory / "cgroup.procs")!r}, "w").write(str(os.getpid()))
+screen()
+full = [b"x" * (1 << 20) for _ in range(1000)]
+"""
+    with held(child) as terminal:
+        assert terminal.exit_code() == 1
+        assert terminal.leftovers() == []
+        text = " ".join(terminal.screen().split())
+        assert "Memory had run out, and the system killed finetty's process (SIGKILL)" in text
+        assert "finetty resume 20261124-0712-tiny-lora-k3f9" in text
 
 
 def test_a_child_that_detaches_is_let_go() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,22 +12,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e import endings
+from tests.e2e.survival import (
+    STEPPING,
+    Trial,
+    end,
+    has_no_terminal,
+    held,
+    lose_a_terminal,
+    parent,
+    pid,
+    stall,
+    stepping_run,
+    steps,
+)
 from tests.e2e.terminal import Terminal
 
 from finetty.backend.messages import Refusal
-from finetty.backend.recipe import Recipe
-from finetty.backend.runs import EventReader, Run, runs_root
-
-STEPPING = str(Path(__file__).with_name("stepping.py"))
+from finetty.backend.runs import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    made = Run.create(runs_root(tmp_path / "runs"), {"steps": 1000}, Recipe())
+    made = stepping_run(tmp_path, 1000)
     yield made
-    status = made.status()
-    if status.pid and made.is_alive():
-        os.kill(status.pid, signal.SIGKILL)
+    end(made)
 
 
 def plain(run: Run, **environment: str) -> subprocess.Popen[str]:
@@ -36,7 +46,7 @@ def plain(run: Run, **environment: str) -> subprocess.Popen[str]:
 
 
 def on_terminal(run: Run, **environment: str) -> Terminal:
-    return Terminal([sys.executable, STEPPING, "--hold", str(run.path)], env=environment)
+    return Terminal(held(run), env=environment)
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
@@ -44,10 +54,6 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < until, "it never came to that"
         time.sleep(0.02)
-
-
-def steps(run: Run) -> int:
-    return sum(event["kind"] == "step" for event in EventReader(run.events_path).read(max_events=10**6, max_seconds=5))
 
 
 def goes_on(run: Run) -> None:
@@ -86,6 +92,16 @@ class TestPlain:
         assert process.returncode == code
         assert out.splitlines()[-1] == f"finished {run.id} stopped"
 
+    def test_a_signal_needs_no_room_on_the_disk(self, run: Run) -> None:
+        process = plain(run)
+        wait_until(lambda: is_running(run))
+        shutil.rmtree(run.commands_path, ignore_errors=True)
+        run.commands_path.write_text("")  # no command can be left there
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert run.status().state == "stopped"
+
     def test_a_second_signal_ends_it_at_once(self, run: Run) -> None:
         process = plain(run, SAVING="60")
         wait_until(lambda: is_running(run))
@@ -95,6 +111,18 @@ class TestPlain:
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGTERM
         assert run.status().state == "crashed"
+
+    def test_notices_of_the_end_and_of_a_death(self, run: Run, tmp_path: Path) -> None:
+        told = tmp_path / "told"
+        command = f"sh -c 'echo \"$0\" >> {told}'"
+        plain(run, STEPS="2", FINETTY_NOTIFY_COMMAND=command).communicate(timeout=60)
+        wait_until(lambda: told.exists() and "finished at step 2 of 1000" in told.read_text())
+        other = stepping_run(tmp_path / "other", 1000)
+        process = plain(other, FINETTY_NOTIFY_COMMAND=command)
+        wait_until(lambda: is_running(other))
+        process.kill()
+        process.communicate(timeout=60)
+        wait_until(lambda: f"({other.id}): crashed at step" in told.read_text())
 
     def test_a_reader_that_goes_away_and_a_hang_up_do_not_stop_it(self, run: Run) -> None:
         process = plain(run)
@@ -145,41 +173,43 @@ class TestOnTerminal:
             terminal.send("exit\r")
             assert terminal.exit_code() == 0
         goes_on(run)
-        assert has_no_terminal(run)
+        assert has_no_terminal(pid(run))
 
     def test_a_hang_up_detaches(self, run: Run) -> None:
         terminal = on_terminal(run)
         terminal.wait_for("running")
         terminal.hang_up()
-        wait_until(lambda: has_no_terminal(run))
+        wait_until(lambda: has_no_terminal(pid(run)))
         goes_on(run)
         terminal.close()
 
     def test_a_hang_up_of_a_terminal_that_nobody_reads_detaches(self, run: Run) -> None:
         terminal = on_terminal(run)
         terminal.wait_for("running")
-        for _ in range(40):  # makes the dashboard write more than a terminal holds
-            terminal.resize(200, 60)
-            time.sleep(0.02)
-            terminal.resize(80, 24)
-            time.sleep(0.02)
+        stall(pid(run))
         terminal.hang_up()
-        wait_until(lambda: has_no_terminal(run))
+        wait_until(lambda: has_no_terminal(pid(run)))
         goes_on(run)
         terminal.close()
+
+    def test_an_end_of_file_without_a_hang_up_costs_no_step(self, tmp_path: Path) -> None:
+        assert lose_a_terminal(Trial("end of file", read=False), tmp_path).problem == ""
+
+    def test_a_terminal_that_is_read_again_after_the_end_is_in_order(self, tmp_path: Path) -> None:
+        assert endings.leave_a_terminal("SIGTERM", tmp_path, stalled=True) == ""
 
     def test_the_death_of_the_holder_detaches_and_leaves_the_screen(self, run: Run) -> None:
         with Terminal(["bash", "--norc", "--noprofile", "-i"], env={"PS1": "PROMPT$ "}) as terminal:
             terminal.wait_for("PROMPT$")
             terminal.send(f"{sys.executable} {STEPPING} --hold {run.path}\r")
             terminal.wait_for("running")
-            os.kill(parent(run), signal.SIGKILL)
+            os.kill(parent(pid(run)), signal.SIGKILL)
             terminal.wait_for(f"finetty attach {run.id}")
             terminal.send("echo a''live\r")
             terminal.wait_for("alive")
             assert {*terminal.leftovers()} <= {"raw input", "bracketed paste"}  # the shell's own, while it edits
             goes_on(run)
-            assert has_no_terminal(run)
+            assert has_no_terminal(pid(run))
 
     def test_the_death_of_the_process_restores_the_terminal_and_says_how_to_resume(self, run: Run) -> None:
         with on_terminal(run) as terminal:
@@ -212,11 +242,7 @@ class TestOnTerminal:
     def test_a_signal_is_obeyed_on_a_terminal_that_nobody_reads(self, run: Run) -> None:
         terminal = on_terminal(run)
         terminal.wait_for("running")
-        for _ in range(40):
-            terminal.resize(200, 60)
-            time.sleep(0.02)
-            terminal.resize(80, 24)
-            time.sleep(0.02)
+        stall(pid(run))
         process = pid(run)
         os.kill(process, signal.SIGTERM)
         wait_until(lambda: run.status().state == "stopped" and not Path(f"/proc/{process}").exists())
@@ -235,29 +261,6 @@ class TestOnTerminal:
             assert terminal.exit_code() == 2
             assert "Another process" in terminal.screen()
             assert terminal.leftovers() == []
-
-
-def pid(run: Run) -> int:
-    found = run.status().pid
-    assert found
-    return found
-
-
-def parent(run: Run) -> int:
-    fields = Path(f"/proc/{pid(run)}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[1])
-
-
-def has_no_terminal(run: Run) -> bool:
-    """Whether the process that trains has let go of its terminal, which could not be closed otherwise."""
-    folder = Path(f"/proc/{pid(run)}/fd")
-    targets = []
-    for descriptor in folder.iterdir():
-        try:
-            targets.append(str(descriptor.readlink()))
-        except OSError:
-            continue
-    return not any(target.startswith("/dev/pts") or target == "/dev/tty" for target in targets)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from finetty.backend.machine.facts import Accelerator, MachineFacts
+from finetty.backend.machine.facts import NO_DRIVER, Accelerator, MachineFacts
 from finetty.tui.app import FinettyApp
 from finetty.tui.screens.wizard import Wizard
+from finetty.tui.widgets.prose import Prose
 
 GB = 1 << 30
 MACHINE = MachineFacts(
@@ -19,7 +20,7 @@ MACHINE = MachineFacts(
     ram_available=12 * GB,
     disk_free=200 * GB,
     cpu_fast_bf16=False,
-    gpu_reason="no NVIDIA driver is installed",
+    gpu_reason=NO_DRIVER(),
     accelerators={
         "flash_attn": Accelerator("flash_attn", None, "flash-attn is not installed", "pip install flash-attn"),
         "bitsandbytes": Accelerator("bitsandbytes", "0.50.2"),
@@ -28,11 +29,16 @@ MACHINE = MachineFacts(
 
 
 async def settled(pilot: Pilot[object]) -> None:
-    """Wait until nothing is being read and nothing is left to draw."""
-    for _round in range(3):
+    """Wait until nothing is being read and the screen stays as it is: on a busy machine one answer brings the next
+    question late. What changes by itself, a clock say, is let go after thirty looks."""
+    seen, alike = "", 0
+    for _look in range(30):
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
+        seen, before = shown(pilot), seen
+        alike = alike + 1 if seen == before else 0
+        if alike == 2:
+            return
 
 
 async def paste(pilot: Pilot[object], text: str) -> None:
@@ -70,3 +76,8 @@ def wizard(pilot: Pilot[object]) -> Wizard:
 def shown(pilot: Pilot[object]) -> str:
     """The screen's text, line by line."""
     return "\n".join("".join(segment.text for segment in line) for line in pilot.app.screen._compositor.render_strips())
+
+
+def said(pilot: Pilot[object], place: str) -> str:
+    """The whole text of a part of the screen, however it is wrapped."""
+    return pilot.app.screen.query_one(place, Prose).render().plain  # type: ignore[union-attr]

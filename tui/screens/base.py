@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen, Screen
 
 Result = TypeVar("Result")
@@ -26,12 +27,20 @@ class TranslatedScreen(Screen[Result]):
     async def redrawn(self) -> None:
         """Called after a recompose, for what is not in compose()."""
 
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Leave this screen, and what lies over it first: Textual takes away whatever is on top, also for a screen
+        that is gone already, as with a key pressed twice."""
+        stack = self.app.screen_stack
+        if self not in stack:
+            return AwaitComplete()
+        for over in reversed(stack[stack.index(self) + 1 :]):
+            over.dismiss(None)
+        return super().dismiss(result)
 
-class TranslatedDialog(ModalScreen[Result]):
-    """A dialog that is redrawn in the same way."""
 
-    async def relabel(self) -> None:
-        focused = self.focused.id if self.focused else None
-        await self.recompose()
-        if focused and (again := self.query(f"#{focused}")):
-            again.first().focus()
+class TranslatedDialog(ModalScreen[Result], TranslatedScreen[Result]):
+    """Over another screen, which is to be seen beside it."""
+
+    def action_close(self) -> None:
+        """Esc and Ctrl+C: back, and nothing is done."""
+        self.dismiss(None)

@@ -42,8 +42,9 @@ class Check(TranslatedScreen[None]):
     @work(thread=True, exclusive=True)
     def _look(self) -> None:
         from finetty.backend.machine import machine_facts
+        from finetty.backend.runs.directory import wanted_root
 
-        self.app.call_from_thread(self._show, machine_facts())
+        self.app.call_from_thread(self._show, machine_facts(wanted_root()))
 
     def _show(self, machine: MachineFacts) -> None:
         self.machine = machine

@@ -64,20 +64,25 @@ def panel_help(panel: str) -> str:
             "The loss over the steps: how surprised the model is by the answers it should give; lower is better. The"
             " thin line is each step, the thick one their running mean, the marks are the loss on rows that it never"
             " learns from. When the marks rise while the line falls, it learns by heart. Left and right read values,"
-            " End lets go."
+            " End lets go. Other runs that are compared are lines with letters on them; their held-out losses are the"
+            " capital letters."
         ),
         "samples": _(
             "The same questions, answered before the training and after it. A falling loss proves little; these show"
             " whether the model does what you want."
         ),
-        "alerts": _("What finetty noticed while it trained, the newest first, each with what to do about it."),
+        "alerts": _(
+            "What finetty noticed while it trained, the newest first, each with what to do about it. At the top right,"
+            " safe to disconnect says that nothing was found that would end the run with your login, and safe to shut"
+            " down that every file of the result is as it was written, on a disk that stays."
+        ),
         "gpus": _(
             "Each card, every few seconds: the share of the time that it computes, its memory, its power against its"
             " cap, its heat, what slows it down, and other processes on it. A card at its power cap works as it should;"
             " one that idles waits for data. N/A is what a card does not say."
         ),
         "console": _(
-            "What the libraries under finetty print, as they wrote it into console.log. Slash searches: only lines that"
-            " hold the text stay, Esc shows all again."
+            "What the libraries under finetty print, as they wrote it into console.log. Slash searches: what is found"
+            " is marked, n goes to the next line that holds it, N to the one before, Esc ends the search."
         ),
     }[panel]

@@ -18,7 +18,11 @@ from finetty.tui.widgets.keybar import KeyBar
 from finetty.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from finetty.backend.machine.facts import MachineFacts
+    from finetty.backend.models.catalogue import Entry
+    from finetty.backend.planning.needs import Way
     from finetty.tui.app import FinettyApp
 
 ENTRIES: tuple[tuple[str, str, str], ...] = (
@@ -86,6 +90,7 @@ class Home(TranslatedScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("home")
     app: FinettyApp
     machine: MachineFacts | None = None
+    largest: Mapping[Way, Entry] | None = None
     at = 0
 
     def compose(self) -> ComposeResult:
@@ -102,38 +107,61 @@ class Home(TranslatedScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one(Menu).focus()
-        self.call_after_refresh(self._look_at_the_machine)
+        self.call_after_refresh(self.look_at_the_machine)
+
+    def on_screen_resume(self) -> None:
+        if self.machine is not None and self.largest is None:
+            self._find_largest(self.machine)
 
     @work(thread=True, group="machine")
-    def _look_at_the_machine(self) -> None:
+    def look_at_the_machine(self) -> None:
+        """Read it anew, with the disk that runs are kept on now."""
         from finetty.backend.machine import machine_facts
+        from finetty.backend.runs.directory import wanted_root
 
-        facts = machine_facts()
+        facts = machine_facts(wanted_root())
         self.app.call_from_thread(self._show_machine, facts)
 
     def _show_machine(self, facts: MachineFacts) -> None:
         self.machine = facts
-        self.query_one("#machine", Prose).say(self._machine_line())
+        self._say_machine()
+        if self.is_current:
+            self._find_largest(facts)
+
+    @work(thread=True, exclusive=True, group="largest")
+    def _find_largest(self, machine: MachineFacts) -> None:
+        from finetty.backend.planning.largest import largest
+
+        self.app.call_from_thread(self._show_largest, largest(machine))
+
+    def _show_largest(self, found: Mapping[Way, Entry]) -> None:
+        self.largest = found
+        self._say_machine()
+
+    def _say_machine(self) -> None:
+        for line in self.query("#machine").results(Prose):  # there is none while the language changes
+            line.say(self._machine_line())
 
     def _machine_line(self) -> str:
         if self.machine is None:
             return _("Looking at this machine …")
-        from finetty.tui.machine_words import machine_line
+        from finetty.tui.machine_words import largest_line, machine_line
 
-        return machine_line(self.machine)
+        fits = largest_line(self.largest) if self.largest is not None else ""
+        return "\n".join(line for line in (machine_line(self.machine), fits) if line)
 
     async def on_menu_chosen(self, event: Menu.Chosen) -> None:
         self.at = self.query_one(Menu).at
         await self.run_action(event.action)
 
     async def action_demo(self) -> None:
-        from finetty.backend.demo import RECIPE
-        from finetty.backend.recipe import load_recipe
-
-        await self.app.open_wizard(load_recipe(RECIPE), name="demo")
+        await self.app.open_demo()
 
     async def action_new(self) -> None:
         await self.app.open_wizard()
+
+    async def action_set_up(self) -> None:
+        await self.app.open_set_up()
 
     def action_watch(self) -> None:
         from finetty.tui.screens.runs_list import RunsList

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -17,7 +18,8 @@ from textual.worker import get_current_worker
 
 from finetty.tui.actions import bindings
 from finetty.tui.language import _, mark, plural, translate
-from finetty.tui.screens.choose import Choice, Choose
+from finetty.tui.screens.about import About
+from finetty.tui.screens.choose import Asked, Choice, Choose
 from finetty.tui.screens.steps import Step
 from finetty.tui.text import count, short_count, size, visible
 from finetty.tui.widgets.field import Confirmed, Entry, Field, Typed
@@ -28,7 +30,7 @@ from finetty.tui.widgets.prose import Prose
 if TYPE_CHECKING:
     from finetty.backend.models.facts import ModelFacts
     from finetty.backend.planning.needs import Need
-    from finetty.tui.shelf import Found, Offer
+    from finetty.tui.shelf import Found, Offer, Shelf
     from finetty.tui.wanted import Wanted
 
 
@@ -40,6 +42,8 @@ class ModelStep(Step):
     fields = ("model.path",)
     BINDINGS: ClassVar[list[BindingType]] = bindings("model")
     found: Found | None = None
+    listed = False
+    """Whether the models were asked for since the machine is known."""
 
     class Listed(Message):
         """The models for what is wanted were found."""
@@ -77,17 +81,19 @@ class ModelStep(Step):
         self._want(replace(self.state.wanted, fits=not self.state.wanted.fits))
 
     def action_tag(self) -> None:
+        if self.state.shelf is not None:
+            self.app.push_screen(Choose(partial(self._tags, self.state.shelf)), self._take_tag)
+
+    def _tags(self, shelf: Shelf) -> Asked:
         from finetty.backend.models import TAGS
 
-        if self.state.shelf is None:
-            return
         letters = iter("abcdefghijklmnopqrstuvwxyz")
         choices = [Choice("", next(letters), _("Any tag"))]
-        for tag, carried in self.state.shelf.tags().items():
+        for tag, carried in shelf.tags().items():
             if tag in TAGS and len(choices) < len("abcdefghijklmnopqrstuvwxyz"):
                 meaning = re.split(r"[.:;。：；]", translate(TAGS[tag].meaning()))[0]
                 choices.append(Choice(tag, next(letters), tag, f"{carried} · {meaning}"))
-        self.app.push_screen(Choose(_("Which models?"), "", choices), self._take_tag)
+        return _("Which models?"), "", choices
 
     def _take_tag(self, tag: str | None) -> None:
         if tag is not None:
@@ -103,6 +109,7 @@ class ModelStep(Step):
     def list_models(self) -> None:
         """Find the models for what is wanted; what is being typed meanwhile stays."""
         if self.state.shelf is not None:
+            self.listed = True
             self.query_one(Entry).suggester = PathSuggester(is_folder, [model.path for model in self.state.shelf.local])
             self._find(self.state.wanted)
 
@@ -166,6 +173,8 @@ class ModelStep(Step):
     # Drawing
 
     def show(self) -> None:
+        if not self.listed:
+            self.list_models()
         self.query_one(Field).show(self.state.draft.text("model.path"))
         self.query_one("#model-facts", Prose).say(self._facts())
 
@@ -179,10 +188,19 @@ class ModelStep(Step):
             return Content.styled(_("reading …"), "$muted")
         found = [Content.assemble(("✓ ", "$text-success"), visible(model_words(read.facts)))] if read.facts else []
         faults = self.state.findings_for("model.path") if path else ()
-        hint = [Content.styled(_("↵ downloads it now"), "bold $text-accent")] if self.state.can_fetch else []
+        hint = [Content.styled(self._download_words(), "bold $text-accent")] if self.state.can_fetch else []
         return Content("\n").join([*found, *finding_lines(faults, fixes=not hint), *hint])
 
-    def about_highlighted(self) -> tuple[str, list[Content]] | None:
+    def _download_words(self) -> str:
+        """That Enter downloads it, with its size against the disk."""
+        size_known, machine = self.state.known.model.download_bytes, self.state.known.machine
+        if size_known is None or machine is None:
+            return _("↵ downloads it now, while you go on")
+        return _("↵ downloads it, ≈ {size} of {free} free on the disk, while you go on").format(
+            size=size(size_known), free=size(models_disk_free())
+        )
+
+    def about_highlighted(self) -> About | None:
         """What is known of the model under the cursor, what it needs here, and what its tags mean."""
         from finetty.backend.models import TAGS
 
@@ -198,7 +216,15 @@ class ModelStep(Step):
         if offer.refused:
             needed = Content.styled("✗ " + visible(translate(offer.refused)), "$text-error")
         parts = [Content(offer_words(offer)), needed, *tags]
-        return visible(offer.path), [part for part in parts if part.plain]
+        return About(visible(offer.path), [part for part in parts if part.plain])
+
+
+def models_disk_free() -> int:
+    """Bytes free where a downloaded model is put."""
+    from finetty.backend.machine.host import disk_free
+    from finetty.backend.models.places import hub_cache
+
+    return disk_free(hub_cache())
 
 
 def _is_path(text: str) -> bool:

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from finetty.backend.planning.methods import method_of
 from finetty.backend.planning.numbers import UNUSED
 from finetty.backend.planning.plan import Choice, Plan
 from finetty.backend.recipe import Recipe
@@ -19,6 +20,7 @@ from finetty.tui.actions import bindings
 from finetty.tui.draft import written
 from finetty.tui.guide import label, word
 from finetty.tui.language import _, mark, plural, translate
+from finetty.tui.screens.state import State
 from finetty.tui.screens.steps import Step
 from finetty.tui.text import size, visible
 from finetty.tui.widgets.outlook import finding_lines, rows_words, time_words, verdict_words
@@ -40,12 +42,16 @@ class Start(Widget, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="start")
-        self.errors = 0
+        self.said = ""
 
-    def show(self, errors: int) -> None:
-        self.errors = errors
-        self.set_class(errors > 0, "-refused")
-        self.refresh()
+    def show(self, state: State) -> None:
+        """Say what Enter does for answers as they are."""
+        refused = bool(state.errors) and not state.only_lacks_model
+        said = _start_words(state)
+        if said != self.said or refused != self.has_class("-refused"):
+            self.said = said
+            self.set_class(refused, "-refused")
+            self.refresh()
 
     def action_start(self) -> None:
         self.post_message(self.Pressed())
@@ -54,11 +60,18 @@ class Start(Widget, can_focus=True):
         self.action_start()
 
     def render(self) -> Content:
-        if self.errors:
-            problem = plural("{count} thing to mend first", "{count} things to mend first", self.errors)
-            return Content(f"✗ {problem}: ↵")
-        words = _("Start training")
-        return Content(f"▶ {words}  ↵")
+        return Content(self.said)
+
+
+def _start_words(state: State) -> str:
+    if state.fetching is not None:
+        return "▼ " + visible(translate(state.fetching))
+    if state.only_lacks_model:
+        return "▼ " + _("Download the model, then start") + "  ↵"
+    if state.errors:
+        problem = plural("{count} thing to mend first", "{count} things to mend first", len(state.errors))
+        return f"✗ {problem}: ↵"
+    return "▶ " + _("Start training") + "  ↵"
 
 
 class ReviewStep(Step):
@@ -66,7 +79,7 @@ class ReviewStep(Step):
 
     step = "review"
     titled = mark("Review")
-    wide_meaning = False
+    room = "-own-room"
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="review"):
@@ -84,9 +97,10 @@ class ReviewStep(Step):
             parts += [_heading(_("Findings")), *found]
         if plan is not None and plan.choices:
             parts.append(_heading(_("Chosen for you, and why")))
-            parts += [choice_line(choice) for choice in plan.choices if choice.reason.id != UNUSED.id]
+            made = [one for one in plan.choices if one.reason.id != UNUSED.id and one.value is not None]
+            parts += [choice_line(choice) for choice in made]
         self.query_one("#review-text", Prose).say(Content("\n").join(parts))
-        self.query_one(Start).show(len(self.state.errors))
+        self.query_one(Start).show(self.state)
 
 
 def summary(recipe: Recipe, plan: Plan | None) -> list[Content]:
@@ -97,7 +111,7 @@ def summary(recipe: Recipe, plan: Plan | None) -> list[Content]:
         _pair(
             _("Data"), " · ".join(part for part in (visible(files) or "?", rows_words(plan) if plan else "") if part)
         ),
-        _pair(_("Method"), _(word(recipe.method.name))),
+        _pair(_("Method"), method_words(plan.recipe if plan else recipe)),
     ]
     if plan is None:
         return lines
@@ -109,6 +123,12 @@ def summary(recipe: Recipe, plan: Plan | None) -> list[Content]:
     disk = _("{needed} of {free} free").format(needed=size(plan.disk.needed), free=size(plan.disk.free))
     lines.append(_pair(_("Disk"), disk))
     return lines
+
+
+def method_words(recipe: Recipe) -> str:
+    """The method as the guide calls it, with the bits of the frozen weights where they are quantized."""
+    bits = recipe.precision.quantization
+    return _(word(method_of(recipe))) + (f" · {bits}" if bits not in ("auto", "none") else "")
 
 
 def choice_line(choice: Choice) -> Content:

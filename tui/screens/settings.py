@@ -16,6 +16,7 @@ from finetty.backend.recipe import options
 from finetty.tui.actions import bindings
 from finetty.tui.guide import SECTIONS, label
 from finetty.tui.language import _
+from finetty.tui.screens.about import About
 from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.steps import show_field
 from finetty.tui.widgets.field import Answered, Confirmed, Field, Line, Typed, control_id, field_for
@@ -47,6 +48,9 @@ class Settings(TranslatedScreen[None]):
 
     def action_make_fit(self) -> None:
         self.wizard.action_make_fit()
+
+    def action_compare(self) -> None:
+        self.wizard.action_compare()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self.wizard.check_action(action, parameters)
@@ -82,7 +86,7 @@ class Settings(TranslatedScreen[None]):
         state = self.wizard.state
         for field in self.query(Field):
             show_field(field, state)
-        self.query_one(Outlook).show(state.plan, state.findings, reading=state.reading)
+        self.query_one(Outlook).show(state.plan, state.findings, reading=state.reading, kept=state.kept is not None)
         self._explain()
 
     @on(Input.Changed, "#filter")
@@ -111,13 +115,16 @@ class Settings(TranslatedScreen[None]):
 
     @on(events.DescendantFocus)
     def _explain(self) -> None:
-        title, parts = self.help_on_focus()
-        self.query_one(Meaning).show(title, parts)
+        self.query_one(Meaning).show(self._about_focused())
 
     def help_on_focus(self) -> tuple[str, list[Content]]:
+        about = self._about_focused()
+        return about.title, about.parts
+
+    def _about_focused(self) -> About:
         option = getattr(self.focused, "option", None)
         if option is None:
-            return _("Settings"), [Content(_("Whatever says auto is chosen for you, with a reason."))]
+            return About(_("Settings"), [Content(_("Whatever says auto is chosen for you, with a reason."))])
         return self.wizard.about(option)
 
     def action_close(self) -> None:

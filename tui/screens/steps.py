@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -11,15 +11,15 @@ from textual.content import Content
 from textual.widget import Widget
 
 from finetty.backend.messages import Finding
+from finetty.backend.planning.methods import Method, method_of
 from finetty.backend.recipe import options
+from finetty.backend.recipe.options import WRONG_VALUE
 from finetty.tui.guide import word
 from finetty.tui.language import _, mark, translate
 from finetty.tui.machine_words import accelerator_lines
 from finetty.tui.screens.state import State
-from finetty.tui.text import size
-from finetty.tui.widgets.cards import Cards
+from finetty.tui.widgets.cards import MethodCards
 from finetty.tui.widgets.field import Field, field_for
-from finetty.tui.widgets.outlook import VERDICT_SIGNS
 from finetty.tui.widgets.prose import Prose
 
 
@@ -34,8 +34,8 @@ class Step(Vertical):
     step: ClassVar[str]
     titled: ClassVar[str]
     fields: ClassVar[tuple[str, ...]] = ()
-    wide_meaning: ClassVar[bool] = True
-    """Whether the explanation below gets its full height; steps that show much of their own take it back."""
+    room: ClassVar[Literal["", "-own-room", "-cards"]] = ""
+    """The wizard's class while the step is open; steps that show much of their own take room from the panel below."""
 
     def __init__(self, state: State) -> None:
         super().__init__(id=f"step-{self.step}")
@@ -59,11 +59,18 @@ def show_field(field: Field, state: State) -> None:
     field.show(state.draft.text(field.option))
     faults = [found for found in state.findings_for(field.option) if found.level == "error"]
     if faults:
-        field.note("✗ " + translate(faults[0].message), fault=True)
+        field.note("✗ " + _short(faults[0]), fault=True)
         return
     value = state.resolved(field.option)
     shown = _(word(value)) if value is not None else ""
     field.note(f"→ {shown}" if shown else "")
+
+
+def _short(found: Finding) -> str:
+    """What is wrong in the room beside a field: of a value that is none, what is expected."""
+    if found.message.id == WRONG_VALUE.id:
+        return _("expected: {what}").format(what=translate(found.message.values["expected"]))
+    return translate(found.message)
 
 
 class MethodStep(Step):
@@ -71,21 +78,17 @@ class MethodStep(Step):
 
     step = "method"
     titled = mark("Method")
-    methods: ClassVar[dict[str, str]] = {
-        "lora": mark("small added matrices"),
-        "freeze": mark("some whole layers"),
-        "full": mark("every parameter"),
-    }
     of_method: ClassVar[dict[str, tuple[str, ...]]] = {
         "lora": ("method.rank", "method.alpha", "method.targets"),
         "freeze": ("method.layers",),
         "full": (),
     }
     fields = ("method.name", "precision.quantization", "precision.compute", "method.rank", "method.alpha")
+    room = "-cards"
 
     def compose(self) -> ComposeResult:
         yield Prose(_("What is trained"), classes="heading")
-        yield Cards("method.name", self.methods, str(self.state.draft.value("method.name")))
+        yield MethodCards(self._chosen)
         yield Prose(_("How precisely"), classes="heading")
         yield self.field("precision.quantization")
         yield self.field("precision.compute")
@@ -99,10 +102,15 @@ class MethodStep(Step):
         for option in (*self.of_method[chosen], "training.epochs", "training.learning_rate"):
             yield self.field(option)
 
+    @property
+    def _chosen(self) -> Method:
+        plan = self.state.plan
+        return method_of(plan.recipe if plan is not None else self.state.draft.recipe)
+
     def show(self) -> None:
-        cards = self.query_one(Cards)
-        cards.show(str(self.state.draft.value("method.name")))
-        cards.show_notes({name: self._memory_note(name) for name in self.methods})
+        recommendation = self.state.recommendation("method.name")
+        methods = self.state.methods or {}
+        self.query_one(MethodCards).show(self._chosen, methods, recommendation.value if recommendation else None)
         self._follow_method()
         super().show()
 
@@ -114,13 +122,6 @@ class MethodStep(Step):
         if {field.option for field in place.query(Field)} != wanted:
             place.remove_children()
             place.mount_all(self._of_method())
-
-    def _memory_note(self, method: str) -> str:
-        plan = self.state.with_option("method.name", method)
-        prediction = plan.memory.exact or plan.memory.live if plan else None
-        if plan is None or prediction is None:
-            return ""
-        return f"≈ {size(prediction.process)} {VERDICT_SIGNS[plan.memory.verdict]}"
 
 
 class AccelerationStep(Step):
@@ -148,11 +149,3 @@ class AccelerationStep(Step):
         if machine is None:
             return [Content.styled(_("Looking at this machine …"), "$muted")]
         return accelerator_lines(machine)
-
-
-def blocking(state: State, step: str) -> Finding | None:
-    """What must be mended before this step can be left: only a model or data that is not there holds anybody up."""
-    options_of = {"model": "model.path", "data": "dataset.train"}
-    if step not in options_of:
-        return None
-    return next((found for found in state.errors if found.option == options_of[step]), None)

@@ -30,7 +30,7 @@ class TemplateStep(Step):
     step = "template"
     titled = mark("Template")
     fields = ("template.name", "template.system", "template.thinking")
-    wide_meaning = False
+    room = "-own-room"
 
     def __init__(self, state: State) -> None:
         super().__init__(state)

@@ -2,68 +2,50 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import OptionList
-from textual.worker import get_current_worker
 
-from finetty.backend.messages import Finding, Refusal
-from finetty.backend.messages import Message as Said
-from finetty.backend.recipe import Recipe, dump_recipe, options
+from finetty.backend.recipe import Recipe, options
 from finetty.tui.actions import bindings
 from finetty.tui.draft import Draft
-from finetty.tui.guide import STEPS, explanation, label, word
-from finetty.tui.language import _, plural, translate
-from finetty.tui.reading import (
-    DataRead,
-    Fault,
-    Known,
-    ModelRead,
-    data_key,
-    fetch_model,
-    model_key,
-    read_data,
-    read_model,
-    rows_key,
-)
-from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
-from finetty.tui.screens.dialogs import Question, SaveRecipe
+from finetty.tui.exact import ExactFigure, Replayed
+from finetty.tui.guide import STEPS
+from finetty.tui.language import _, translate
+from finetty.tui.screens.about import About, about_option, explained
+from finetty.tui.screens.base import BREADTHS, HEIGHTS
+from finetty.tui.screens.dialogs import SaveRecipe
+from finetty.tui.screens.facts_screen import FactsScreen
 from finetty.tui.screens.model_step import ModelStep
-from finetty.tui.screens.review import ReviewStep, Start
-from finetty.tui.screens.sources import DataStep
-from finetty.tui.screens.state import State, step_of
-from finetty.tui.screens.steps import AccelerationStep, MethodStep, Step, blocking
-from finetty.tui.screens.template_step import TemplateStep
+from finetty.tui.screens.review import Start
+from finetty.tui.screens.sources import DataStep, any_columns
+from finetty.tui.screens.standing import ORDER, STEP_CLASSES, Standing
+from finetty.tui.screens.starting import SECONDS_TO_READ, Starting
+from finetty.tui.screens.state import step_of
+from finetty.tui.screens.steps import Step
 from finetty.tui.text import visible
-from finetty.tui.widgets.field import Answered, Confirmed, Typed, control_id
+from finetty.tui.warming import Warming
+from finetty.tui.weighing import Weighed, Weighing
+from finetty.tui.widgets.field import Answered, AnsweredAll, Confirmed, Typed, control_id
 from finetty.tui.widgets.keybar import KeyBar
-from finetty.tui.widgets.meaning import Meaning, explained
-from finetty.tui.widgets.outlook import Outlook, time_words
-from finetty.tui.widgets.stepper import Stepper, StepState
+from finetty.tui.widgets.meaning import Meaning
+from finetty.tui.widgets.outlook import Outlook
+from finetty.tui.widgets.stepper import Stepper
 
 if TYPE_CHECKING:
-    from finetty.backend.machine.facts import MachineFacts
+    from finetty.backend.recipe.files import Salvaged
     from finetty.tui.app import FinettyApp
-    from finetty.tui.shelf import Shelf
-
-STEP_CLASSES: dict[str, type[Step]] = {
-    one.step: one for one in (ModelStep, DataStep, MethodStep, TemplateStep, AccelerationStep, ReviewStep)
-}
-ORDER = list(STEP_CLASSES)
 
 
-class Wizard(TranslatedScreen[None]):
+class Wizard(FactsScreen):
     """One screen, six steps; every change of an answer goes through here and is planned again at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,49 +56,30 @@ class Wizard(TranslatedScreen[None]):
     CSS_PATH = "../styles/wizard.tcss"
     HORIZONTAL_BREAKPOINTS = BREADTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
-    typing_pause: ClassVar[float] = 0.25
-    """Seconds without a key before a typed path is read."""
     app: FinettyApp
 
-    class Looked(Message):
-        """The machine and the models that can be chosen are known."""
-
-        def __init__(self, machine: MachineFacts, shelf: Shelf) -> None:
-            self.machine, self.shelf = machine, shelf
-            super().__init__()
-
-    class Read(Message):
-        """A model or data was read; what was not read again is None."""
-
-        def __init__(self, model: ModelRead | None, data: DataRead | None, *, last: bool) -> None:
-            self.model, self.data, self.last = model, data, last
-            super().__init__()
-
-    class Fetching(Message):
-        """How far the download of the model is."""
-
-        def __init__(self, said: Said) -> None:
-            self.said = said
-            super().__init__()
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, type(self))
-
-    class Fetched(Message):
-        """The download for the answer `key` has ended, with what went wrong if something did."""
-
-        def __init__(self, key: tuple[str, str | None], fault: Fault | None) -> None:
-            self.key, self.fault = key, fault
-            super().__init__()
-
-    def __init__(self, draft: Draft, *, at: str = "model", fault: str | None = None) -> None:
-        super().__init__()
-        self.state = State(draft)
-        self.at = at
-        self.seen: set[str] = set()
+    def __init__(
+        self,
+        draft: Draft,
+        *,
+        at: str = "model",
+        fault: str | None = None,
+        why: str = "",
+        fetch_at_once: bool = False,
+    ) -> None:
+        """`fault`: the option to open at, `why`: what is wrong with it, in the language of the screen."""
+        super().__init__(draft, fetch_at_once=fetch_at_once)
+        self.standing = Standing(self.state, at)
         self.fault = fault
-        self._asked: object = None
-        self._timer: Timer | None = None
+        self.state.trouble = (fault, why) if why else None
+        self.starting = Starting(self)
+        self.exact = ExactFigure(self)
+        self.weighing = Weighing(self)
+        self.warming = Warming()
+        self._turning = Lock()
+        """Held while one step takes another's place: what comes in meanwhile is drawn after it."""
+        self.has_before = draft.before is not None
+        """Whether there are answers that a recipe took the place of."""
 
     def compose(self) -> ComposeResult:
         yield Stepper()
@@ -127,14 +90,19 @@ class Wizard(TranslatedScreen[None]):
         yield KeyBar()
 
     async def on_mount(self) -> None:
-        await self.open_step(self.at)
-        self._look_around()
-        self._read_soon(0)
+        await self.open_step(self.standing.at)
+        self.look_around()
+        self.read_soon(0)
         if self.fault:
-            await self.go_to(self.fault)
+            await self.go_to(self.fault)  # the panel below says why
+        elif self.state.trouble is not None:
+            self.app.notify(visible(self.state.trouble[1]), severity="error", markup=False, timeout=SECONDS_TO_READ)
+
+    def on_unmount(self) -> None:
+        self.exact.close()
 
     async def redrawn(self) -> None:
-        await self.open_step(self.at)
+        await self.open_step(self.standing.at)
 
     # Steps
 
@@ -146,12 +114,13 @@ class Wizard(TranslatedScreen[None]):
         """Show a step, with the focus on an option's control or on the first one."""
         place = self.query_one("#place")
         with self.app.batch_update():
-            await place.remove_children()
-            step = STEP_CLASSES[name](self.state)
-            await place.mount(step)
-            self.at = name
-            self.seen.add(name)
-            self.set_class(not step.wide_meaning, "-own-room")
+            async with self._turning:
+                await place.remove_children()
+                step = STEP_CLASSES[name](self.state)
+                await place.mount(step)
+                self.standing.open(name)
+            for room in ("-own-room", "-cards"):
+                self.set_class(step.room == room, room)
             wanted = self.query(f"#{control_id(option)}") if option else None
             control = wanted.first() if wanted else step.first_control()
             if control is not None:
@@ -163,35 +132,37 @@ class Wizard(TranslatedScreen[None]):
         if isinstance(step, ModelStep) and step.searching:
             step.enter_list()
             return
-        if self.at == "model" and self.state.can_fetch:
+        standing = self.standing
+        if standing.at == "model" and self.state.can_fetch:
             self.fetch()
-            return
-        held = blocking(self.state, self.at)
-        empty = {"model": not self.state.draft.recipe.model.path, "data": not self.state.draft.data_files}
-        if held is not None:
+        held = standing.held
+        if isinstance(step, DataStep) and held is not None and any_columns([held]):
+            step.action_columns()
+        elif held is not None:
             self.app.notify(visible(translate(held.message)), severity="error", markup=False)
-        elif empty.get(self.at):
-            missing = _("Choose a model first.") if self.at == "model" else _("Choose a file of rows first.")
+        elif standing.lacks_answer:
+            missing = _("Choose a model first.") if standing.at == "model" else _("Choose a file of rows first.")
             self.app.notify(missing, severity="warning", markup=False)
-        elif self.at != ORDER[-1]:
-            await self.open_step(ORDER[ORDER.index(self.at) + 1])
+        elif standing.at != ORDER[-1]:
+            await self.open_step(ORDER[standing.place + 1])
 
     async def action_back(self) -> None:
-        index = ORDER.index(self.at)
-        if index:
-            await self.open_step(ORDER[index - 1])
+        if self.standing.place:
+            await self.open_step(ORDER[self.standing.place - 1])
         else:
             self.dismiss()
 
     async def action_review(self) -> None:
         await self.open_step("review")
-        self._read_soon(0, again=True)
+        self.read_soon(0, again=True)
 
     async def go_to(self, option: str | None) -> None:
         """Open the place where an option is answered, with the focus on it."""
         step = step_of(option)
         if option and step and option in STEP_CLASSES[step].fields:
             await self.open_step(step, option)
+            if isinstance(self.step, DataStep) and any_columns(self.state.findings_for(option)):
+                self.step.action_columns()
         elif option in options():
             self.action_settings(option)
         else:
@@ -202,13 +173,66 @@ class Wizard(TranslatedScreen[None]):
             await self.go_to(self.state.errors[0].option)
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
-        """The key that makes it fit is there while there is something to make fit."""
+        """A key is there while there is something for it to do."""
+        if action == "answers_before":
+            return self.has_before
         return action != "make_fit" or self.state.too_large
 
     def action_make_fit(self) -> None:
         from finetty.tui.screens.fit import MakeFit
 
         self.app.push_screen(MakeFit(self))
+
+    def action_compare(self) -> None:
+        """Keep the settings as A, or show them beside A."""
+        from finetty.tui.screens.compare_settings import CompareSettings
+
+        setting = self.state.setting
+        if setting is None:
+            self.app.notify(_("Still reading; a moment."), markup=False)
+        elif self.state.kept is None:
+            self.state.kept = setting
+            self.app.notify(_("Kept as A. Change something, and the same key compares."), markup=False)
+            self.draw()
+        else:
+            self.app.push_screen(CompareSettings(self.state.kept, setting), self._take_setting)
+
+    def _take_setting(self, taken: str | None) -> None:
+        kept = self.state.kept
+        if taken is None or kept is None:
+            return
+        self.state.kept = None
+        if taken == "A":
+            self.call_later(self.take_recipe, kept.recipe)
+        else:
+            self.draw()
+
+    def action_preview(self) -> None:
+        from finetty.tui.screens.preview import Preview
+
+        data = self.state.known.data
+        if data.encoder is None or data.rows.rows is None or not data.rows.rows.rows:
+            missing = _("A row can be shown once a model that is here and the data are chosen.")
+            self.app.notify(missing, severity="warning", markup=False)
+        else:
+            self.app.push_screen(Preview(self.state, data.encoder, data.rows.rows.rows, ask_base=self.ask_base))
+
+    def action_base_answers(self) -> None:
+        self.ask_base(0)
+
+    def ask_base(self, at: int) -> None:
+        """Let the base model answer three rows from this one on."""
+        from finetty.tui.screens.base_answers import BaseAnswers
+
+        known, plan = self.state.known, self.state.plan
+        rows = known.data.rows.rows.rows if known.data.rows.rows is not None else ()
+        if plan is None or not rows or known.model.facts is None or not known.model.facts.has_weights:
+            missing = _(
+                "The base model can answer once a model that is here, with its weights, and the data are chosen."
+            )
+            self.app.notify(missing, severity="warning", markup=False)
+        else:
+            self.app.push_screen(BaseAnswers(plan, rows, at))
 
     def action_settings(self, option: str | None = None) -> None:
         from finetty.tui.screens.settings import Settings
@@ -220,6 +244,10 @@ class Wizard(TranslatedScreen[None]):
     @on(Answered)
     def _answered(self, event: Answered) -> None:
         self.take(event.option, event.value)
+
+    @on(AnsweredAll)
+    def _answered_all(self, event: AnsweredAll) -> None:
+        self.take_all(event.values)
 
     @on(Typed)
     def _typed(self, event: Typed) -> None:
@@ -235,117 +263,43 @@ class Wizard(TranslatedScreen[None]):
 
     def take(self, option: str, value: object) -> None:
         """An answer that was chosen."""
+        self.state.answered_anew(option)
         self.state.draft.answer(option, value)
         self.changed()
 
     def take_all(self, values: Mapping[str, object]) -> None:
         """Several answers at once."""
         for option, value in values.items():
+            self.state.answered_anew(option)
             self.state.draft.answer(option, value)
         self.changed()
 
+    async def take_recipe(self, recipe: Recipe, unread: Mapping[str, str] | None = None) -> None:
+        """Another recipe as a whole, and what could not be read of it; the answers until now can be had back."""
+        self.state.draft.replace(recipe, unread)
+        self.has_before = self.state.draft.before is not None
+        self.changed()
+        await self.open_step(self.standing.at)
+
     def take_text(self, option: str, text: str) -> None:
         """An answer as far as it is typed."""
+        self.state.answered_anew(option)
         self.state.draft.type(option, text)
         self.changed()
 
+    @on(Replayed)
+    def _replayed(self, event: Replayed) -> None:
+        self.exact.take(event)
+        self.draw()
+
+    @on(Weighed)
+    def _weighed(self, event: Weighed) -> None:
+        self.state.weighed(event.methods, event.largest)
+        self.draw()
+
     def changed(self) -> None:
-        self._read_soon(self.typing_pause)
+        self.read_soon(self.typing_pause)
         self.state.replan()
-        self.draw()
-
-    # Reading
-
-    @work(thread=True, group="machine")
-    def _look_around(self) -> None:
-        from finetty.backend.machine import machine_facts
-        from finetty.backend.models import local_models
-        from finetty.tui.shelf import Shelf
-
-        machine = machine_facts()
-        self.post_message(self.Looked(machine, Shelf(local_models(), machine)))
-
-    @on(Looked)
-    def _looked(self, event: Looked) -> None:
-        self.state.shelf = event.shelf
-        self.state.known = replace(self.state.known, machine=event.machine)
-        self.state.replan()
-        for step in self.query(ModelStep):
-            step.list_models()
-        self.draw()
-
-    def _read_soon(self, seconds: float, *, again: bool = False) -> None:
-        """Read model and data when nothing has been typed for so long, if an answer about them has changed."""
-        asked = _what_is_read(self.state.draft.recipe)
-        if asked == self._asked and not again:
-            return
-        self._asked = asked
-        self.state.reading = True
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(seconds, self._read_now) if seconds else None
-        if not seconds:
-            self._read_now()
-
-    def _read_now(self) -> None:
-        self._read(self.state.draft.recipe, self.state.known)
-
-    @work(thread=True, exclusive=True, group="reading")
-    def _read(self, recipe: Recipe, known: Known) -> None:
-        worker = get_current_worker()
-        model = known.model
-        if (recipe.model.path, recipe.model.revision) != model.key or model.facts is None:
-            model = read_model(recipe)
-            if worker.is_cancelled:
-                return
-            self.post_message(self.Read(model, None, last=False))
-        folder = model.facts.folder if model.facts and model.facts.has_tokenizer_json else None
-        data = known.data
-        if data.key is None or data.key != data_key(recipe, folder):
-            usable = data.rows if data.rows.key == rows_key(recipe) else DataRead(None, known.data.rows).rows
-            data = read_data(recipe, folder, usable)
-        if not worker.is_cancelled:
-            self.post_message(self.Read(None, data, last=True))
-
-    @on(Read)
-    def _was_read(self, event: Read) -> None:
-        known = self.state.known
-        self.state.known = Known(event.model or known.model, event.data or known.data, known.machine)
-        if event.last:
-            self.state.reading = False
-        self.state.replan()
-        self.draw()
-
-    def fetch(self) -> None:
-        """Download the model in a thread of its own, which does not hold up leaving; what has come is kept."""
-        from finetty.backend.models.folder import FETCH_IT
-
-        if self.state.fetching is None:
-            self.state.fetching = FETCH_IT()
-            recipe = self.state.draft.recipe
-            Thread(target=self._fetch, args=(recipe,), daemon=True).start()
-            self.draw()
-
-    def _fetch(self, recipe: Recipe) -> None:
-        fault = fetch_model(recipe, lambda said: self._tell(self.Fetching(said)))
-        self._tell(self.Fetched(model_key(recipe), fault))
-
-    def _tell(self, message: Message) -> None:
-        if self.is_attached:
-            self.post_message(message)
-
-    @on(Fetching)
-    def _fetching(self, event: Fetching) -> None:
-        self.state.fetching = event.said
-        self.draw()
-
-    @on(Fetched)
-    def _fetched(self, event: Fetched) -> None:
-        self.state.fetching = None
-        if event.fault is None:
-            self._read_soon(0, again=True)
-        elif event.key == model_key(self.state.draft.recipe):
-            self.state.known = replace(self.state.known, model=ModelRead(event.key, fault=event.fault))
         self.draw()
 
     # Drawing
@@ -353,74 +307,50 @@ class Wizard(TranslatedScreen[None]):
     def draw(self) -> None:
         """Everything that depends on answers, facts or the plan."""
         state = self.state
-        self.query_one(Stepper).show(self._step_states(), ORDER.index(self.at))
-        self.query_one(Outlook).show(state.plan, self._findings_beside(), reading=state.reading)
-        if steps := self.query(Step):
-            steps.first().show()
+        self.exact.follow(state)
+        self.weighing.follow(state)
+        standing = self.standing
+        if standing.at == "review":
+            self.warming.follow(state)
+        self.query_one(Stepper).show(standing.states, standing.place)
+        elsewhere = state.fetching if standing.at != "model" else None
+        self.query_one(Outlook).show(
+            state.plan,
+            standing.findings_beside,
+            reading=state.reading,
+            fetching=elsewhere,
+            kept=state.kept is not None,
+        )
+        if not self._turning.locked():
+            self.step.show()
         self._explain()
         self.refresh_bindings()
         for screen in self.app.screen_stack:
             if screen is not self and screen.is_mounted and hasattr(screen, "draw"):
                 screen.draw()
 
-    def _findings_beside(self) -> list[Finding]:
-        """What the panel says: not what the step says itself, nor that an answer is missing before it was asked for."""
-        if self.at == "review":
-            return []
-        said_by_step = {"model": "model.path", "data": "dataset.train"}.get(self.at)
-        return [found for found in self.state.findings if found.option != said_by_step and not self._too_early(found)]
-
-    def _too_early(self, found: Finding) -> bool:
-        draft = self.state.draft
-        unanswered = {"model.path": not draft.recipe.model.path, "dataset.train": not draft.data_files}
-        return unanswered.get(found.option or "", False) and step_of(found.option) not in self.seen - {self.at}
-
-    def _step_states(self) -> list[StepState]:
-        faulty = {step_of(found.option) for found in self.state.errors if not self._too_early(found)}
-        known = {
-            "model": self.state.known.model.facts is not None,
-            "data": self.state.known.data.facts is not None,
-            "review": False,
-        }
-        return [
-            StepState(_(one.titled), known.get(name, name in self.seen and name != self.at), name in faulty)
-            for name, one in STEP_CLASSES.items()
-        ]
-
     @on(events.DescendantFocus)
     @on(OptionList.OptionHighlighted)
     def _explain(self) -> None:
-        title, parts = self.help_on_focus()
-        self.query_one(Meaning).show(title, parts)
+        self.query_one(Meaning).show(self._about_focused())
 
     def help_on_focus(self) -> tuple[str, list[Content]]:
-        """What the focused part means, for the panel below and for F1."""
-        if isinstance(self.focused, OptionList):
-            named = self.step.about_highlighted() if isinstance(self.step, ModelStep) else None
+        """What is said about the focused part, for F1."""
+        about = self._about_focused()
+        return about.title, about.parts
+
+    def _about_focused(self) -> About:
+        if isinstance(self.focused, OptionList) and isinstance(self.step, ModelStep):
+            named = self.step.about_highlighted()
             if named is not None:
                 return named
         option = getattr(self.focused, "option", None)
-        if option is None:
-            return _(STEPS[self.at].title), explained(STEPS[self.at])
-        return self.about(option)
+        guide = STEPS[self.standing.at]
+        return self.about(option) if option else About(_(guide.title), explained(guide))
 
-    def about(self, option: str) -> tuple[str, list[Content]]:
-        """An option: plan()'s reason, what the guide says of its value, and its own help."""
-        value = self.state.resolved(option)
-        chosen = value if value is not None else self.state.draft.text(option)
-        parts = []
-        if value is not None and self.state.plan is not None and (reason := self.state.plan.reason(option)):
-            shown = Content.styled(f"→ {visible(_(word(value)))} ", "bold")
-            parts.append(Content.assemble(shown, visible(translate(reason))))
-        guide = explanation(option, chosen)
-        first = STEP_CLASSES[self.at].fields[:1] == (option,)
-        if guide is not None:
-            parts += explained(guide)
-        elif first:
-            parts += explained(STEPS[self.at])
-        parts.append(Content.styled(_(options()[option].help), "$muted"))
-        title = f"{_(guide.title)}" if guide else _(STEPS[self.at].title) if first else _(label(option))
-        return f"{title} · {option}", parts
+    def about(self, option: str) -> About:
+        first = STEP_CLASSES[self.standing.at].fields[:1] == (option,)
+        return about_option(self.state, option, STEPS[self.standing.at] if first else None)
 
     # Saving and starting
 
@@ -433,35 +363,33 @@ class Wizard(TranslatedScreen[None]):
 
         self.app.push_screen(SaveRecipe(self.state.draft.anchored, f"{name}.yaml"), saved)
 
+    def action_load_recipe(self) -> None:
+        from finetty.tui.screens.load import LoadRecipe
+
+        self.app.push_screen(LoadRecipe(), self._loaded)
+
+    def _loaded(self, read: Salvaged | None) -> None:
+        if read is not None:
+            # in this screen's own turn: a dialog's answer comes in the dialog's
+            self.call_later(self._take_loaded, read)
+            self.app.notify(_("Loaded. F7 goes back to the answers before it."), markup=False)
+
+    async def _take_loaded(self, read: Salvaged) -> None:
+        await self.open_step("review")
+        await self.take_recipe(read.recipe, read.unread)
+        for refusal in read.refusals[:1]:
+            await self.go_to(refusal.option)
+
+    async def action_answers_before(self) -> None:
+        before = self.state.draft.before
+        if before is not None:
+            await self.take_recipe(before)
+
     @on(Start.Pressed)
     async def _start_pressed(self) -> None:
-        state = self.state
-        if state.errors:
-            self.app.notify(visible(translate(state.errors[0].message)), severity="error", markup=False)
-            await self.go_to(state.errors[0].option)
-        elif state.reading or state.plan is None:
-            self.app.notify(_("Still reading; a moment."), markup=False)
-        else:
-            question = Question(_("Start training?"), self._what_starts(), _("Start"))
-            self.app.push_screen(question, self._start_if_asked)
+        await self.starting.asked()
 
-    def _what_starts(self) -> str:
-        plan = self.state.plan
-        if plan is None or plan.steps is None:
-            return ""
-        return plural("{count} step", "{count} steps", plan.steps) + f" · {time_words(plan)}"
-
-    def _start_if_asked(self, yes: bool | None) -> None:
-        if not yes or self.state.plan is None:
-            return
-        try:
-            self.app.start_run(self.state.draft.anchored, self.state.plan)
-        except Refusal as refusal:
-            fix = f" {translate(refusal.fix)}" if refusal.fix else ""
-            self.app.notify(visible(translate(refusal.said) + fix), severity="error", markup=False, timeout=30)
-
-
-def _what_is_read(recipe: Recipe) -> tuple[str, ...]:
-    """The answers that model and data are read by."""
-    relevant = Recipe(model=recipe.model, dataset=recipe.dataset, template=recipe.template)
-    return (dump_recipe(relevant),)
+    def all_is_read(self) -> None:
+        """Nothing is left to be read: what waited for the model goes on, where the review still shows it."""
+        if self.standing.at == "review" and self.app.screen is self and self.state.fetching is None:
+            self.starting.go_on()

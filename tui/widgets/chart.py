@@ -1,37 +1,51 @@
-"""The chart: curves over steps, redrawn when told to, sending to the terminal only the rows that changed."""
+"""The chart: curves over steps, tokens or time, zoomed and panned, sending to the terminal only cells that changed."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from finetty.tui.actions import bindings
 from finetty.tui.language import _
-from finetty.tui.widgets.plot import MARKS, Line, View, draw, round_up
+from finetty.tui.widgets.axis import LEAST, Measure
+from finetty.tui.widgets.figures import ascii_only
+from finetty.tui.widgets.legend import Row, legend
+from finetty.tui.widgets.plot import LETTERS, Line, Picture, View, draw
+from finetty.tui.widgets.window import Span, Window, holding, panned, seen, zoomed
 
-LEAST_STEPS = 10
-"""The least number of steps that a chart spans, so that the first points are not stretched over its whole width."""
+MEASURES: tuple[Measure, ...] = ("step", "tokens", "time")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a chart is looked at: along which measure, at which part of it, and which place is read.
+
+    Without a `window` the whole is in sight, without a `cursor` the newest values are read.
+    """
+
+    measure: Measure = "step"
+    window: Window | None = None
+    cursor: float | None = None
+    log: bool = False
 
 
 class Chart(Widget, can_focus=True):
     """Draws `lines` below a legend with their newest values, or with those under the cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "chart--axis",
-        "chart--raw",
-        "chart--smoothed",
-        "chart--points",
-        "chart--cursor",
+        f"chart--{ink}" for ink in ("axis", "raw", "smoothed", "points", "cursor", *LETTERS)
     }
     DEFAULT_CSS = """
     Chart {
@@ -41,27 +55,32 @@ class Chart(Widget, can_focus=True):
         .chart--smoothed { color: $text-primary; text-style: bold; }
         .chart--points { color: $text-warning; text-style: bold; }
         .chart--cursor { color: $text; text-style: reverse; }
+        .chart--b { color: $text-success; }
+        .chart--c { color: $text-error; }
+        .chart--d { color: $text-secondary; }
+        .chart--e { color: $text-accent; }
+        .chart--f { color: $text; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move_cursor(-1)", show=False),
-        Binding("right", "move_cursor(1)", show=False),
-        Binding("home", "move_cursor(-100000)", show=False),
-        Binding("end", "no_cursor", show=False),
-        Binding("escape", "no_cursor", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("chart")
 
-    log_scale: reactive[bool] = reactive(False)
-    ascii_only: reactive[bool] = reactive(False)
-    cursor: reactive[float | None] = reactive(None)
-    """The step under the cursor, None where the newest values are read."""
+    # Its watcher repaints the cells that change; Textual itself would send the whole chart for each key.
+    look: reactive[Look] = reactive(Look(), repaint=False)
+
+    class Looked(Message):
+        """The chart is looked at in another way."""
+
+        def __init__(self, chart: Chart, look: Look) -> None:
+            super().__init__()
+            self.chart, self.look = chart, look
 
     def __init__(self, widget_id: str, *, empty: str = "") -> None:
         """`empty` stands in place of the curves until there is a point."""
         super().__init__(id=widget_id)
         self.lines: Sequence[Line] = ()
-        self.empty = empty
+        self.empty, self.ascii_only = empty, ascii_only()
         self._strips: list[Strip] = []
+        self._picture: Picture | None = None
 
     def show(self, lines: Sequence[Line]) -> None:
         """Draw these curves from now on."""
@@ -73,20 +92,33 @@ class Chart(Widget, can_focus=True):
         width, height = self.size
         if not width or not height:
             return
-        fresh = self._drawn(width, height)
-        stale = self._strips if len(self._strips) == height else [Strip.blank(0)] * height
-        self._strips = fresh
-        changed = [region for y in range(height) if (region := _difference(stale[y], fresh[y], y))]
+        above, picture = self._drawn(width, height)
+        stale, before = self._strips, self._picture
+        fresh = [self._strip(row, width) for row in above]
+        if len(stale) != height or before is None or picture.height != before.height or picture.width != before.width:
+            changes = [(y, 0, width) for y in range(picture.height)]
+            stale = [Strip.blank(0)] * height
+        else:
+            changes = picture.changes(before)
+        changed = [region for y in range(len(fresh)) if (region := _difference(stale[y], fresh[y], y))]
+        changed += [Region(x, len(fresh) + y, cells, 1) for y, x, cells in changes]
+        fresh += stale[len(fresh) :]
+        for y, _x, _cells_of_it in changes:
+            segments = [Segment(text, self._style(ink)) for text, ink in picture.row(y)]
+            fresh[len(above) + y] = Strip(segments, width)
+        self._strips, self._picture = fresh, picture
         if changed:
             self.refresh(*changed)
 
-    def span(self) -> tuple[int, int] | None:
-        """The first and the last step that is drawn."""
-        spans = [span for line in self.lines if (span := line.curve.span())]
-        if not spans:
-            return None
-        first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-        return first, roomy(max(last, first + LEAST_STEPS))
+    @property
+    def whole(self) -> Span | None:
+        """From the first to the newest point along the measure."""
+        spans = [span for line in self.lines if (span := line.span(self.look.measure))]
+        return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+
+    def span(self) -> Span | None:
+        """From where to where is drawn."""
+        return None if self.whole is None else seen(self.look.window, self.whole, LEAST[self.look.measure])
 
     def render_line(self, y: int) -> Strip:
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
@@ -99,65 +131,113 @@ class Chart(Widget, can_focus=True):
         self._strips = []
         self.redraw()
 
-    def watch_log_scale(self) -> None:
+    def watch_look(self) -> None:
         self.redraw()
+        self.post_message(self.Looked(self, self.look))
 
-    def watch_ascii_only(self) -> None:
-        self.redraw()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where there is nothing to let go of, Esc means what it means to the screen."""
+        return action != "let_go" or self.look.cursor is not None or self.look.window is not None
 
-    def watch_cursor(self) -> None:
-        self.redraw()
+    def action_cursor_left(self) -> None:
+        self._move_cursor(-1)
 
-    def action_move_cursor(self, columns: int) -> None:
-        """Move by columns of the chart, and at least by a step, so that a held key crosses a long run."""
-        span = self.span()
-        if span is None:
-            return
-        first, last = span
-        pace = max(1.0, (last - first) / max(1, self.size.width))
-        here = self.cursor if self.cursor is not None else float(last)
-        moved = min(max(round(here + columns * pace), first), last)
-        self.cursor = None if moved >= last and columns > 0 else moved
+    def action_cursor_right(self) -> None:
+        self._move_cursor(1)
+
+    def action_cursor_first(self) -> None:
+        if self.whole:
+            self._put_cursor(self.whole[0])
 
     def action_no_cursor(self) -> None:
-        self.cursor = None
+        self.look = replace(self.look, cursor=None)
 
-    def _drawn(self, width: int, height: int) -> list[Strip]:
+    def action_let_go(self) -> None:
+        if self.look.cursor is not None:
+            self.action_no_cursor()
+        else:
+            self.action_show_all()
+
+    def action_zoom_in(self) -> None:
+        self._zoom(0.5)
+
+    def action_zoom_out(self) -> None:
+        self._zoom(2.0)
+
+    def action_show_all(self) -> None:
+        self.look = replace(self.look, window=None)
+
+    def action_pan_left(self) -> None:
+        self._pan(-0.5)
+
+    def action_pan_right(self) -> None:
+        self._pan(0.5)
+
+    def action_log_scale(self) -> None:
+        self.look = replace(self.look, log=not self.look.log)
+
+    def action_measure(self) -> None:
+        """On to the next measure that any of the curves knows; a place along it is another one."""
+        at = MEASURES.index(self.look.measure)
+        following = (*MEASURES[at + 1 :], *MEASURES[:at])
+        known = (measure for measure in following if any(line.span(measure) for line in self.lines))
+        self.look = Look(next(known, self.look.measure), log=self.look.log)
+
+    def _move_cursor(self, columns: int) -> None:
+        """Move by columns of the chart, and at least by a step, so that a held key crosses a long run."""
+        whole, span = self.whole, self.span()
+        if whole is None or span is None:
+            return
+        pace = max(1.0, (span[1] - span[0]) / max(1, self.size.width))
+        here = whole[1] if self.look.cursor is None else self.look.cursor
+        moved = min(max(round(here + columns * pace), whole[0]), whole[1])
+        if moved >= whole[1] and columns > 0:
+            self.action_no_cursor()
+        else:
+            self._put_cursor(moved)
+
+    def _put_cursor(self, place: float) -> None:
+        if self.whole:
+            window = holding(self.look.window, self.whole, LEAST[self.look.measure], place)
+            self.look = replace(self.look, window=window, cursor=place)
+
+    def _zoom(self, factor: float) -> None:
+        if self.whole:
+            look = self.look
+            window = zoomed(look.window, self.whole, LEAST[look.measure], factor, look.cursor)
+            self.look = replace(look, window=window)
+
+    def _pan(self, share: float) -> None:
+        if self.whole:
+            window = panned(self.look.window, self.whole, LEAST[self.look.measure], share)
+            self.look = replace(self.look, window=window)
+
+    def _drawn(self, width: int, height: int) -> tuple[Sequence[Row], Picture]:
+        """The lines of text at the top, and the picture below them; without a point a line of text in the middle."""
         span = self.span()
         if span is None:
-            blank = Strip.blank(width, self.rich_style)
-            text = Strip([Segment(self.empty, self._style("axis"))]).adjust_cell_length(width, self.rich_style)
-            return [text if y == height // 2 else blank for y in range(height)]
-        view = View(*span, self.log_scale, self.ascii_only, self.cursor)
-        picture = draw(self.lines, width, height - 1, view)
-        rows = [self._legend(), *(picture.row(y) for y in range(height - 1))]
-        return [self._strip(row, width) for row in rows]
+            blank: list[Row] = [[] for _ in range(height // 2)]
+            return [*blank, [(self.empty, "axis")]], Picture(width, height - height // 2 - 1)
+        look = self.look
+        view = View(*span, look.log, self.ascii_only, look.cursor, look.measure)
+        above = legend(self.lines, view, self._words(), width)[: max(1, height // 3)]
+        return above, draw(self.lines, width, height - len(above), view)
 
-    def _strip(self, row: list[tuple[str, str]], width: int) -> Strip:
+    def _words(self) -> str:
+        """What is special about the drawing."""
+        window = self.look.window
+        said = (
+            _("log") if self.look.log else "",
+            {"step": "", "tokens": _("by tokens"), "time": _("by time")}[self.look.measure],
+            "" if window is None else _("zoomed, follows") if window.follows else _("zoomed"),
+        )
+        return "  ".join(one for one in said if one)
+
+    def _strip(self, row: Sequence[tuple[str, str]], width: int) -> Strip:
         return Strip([Segment(text, self._style(ink)) for text, ink in row]).adjust_cell_length(width, self.rich_style)
 
     def _style(self, ink: str) -> Style:
         return self.get_component_rich_style(f"chart--{ink}")
-
-    def _legend(self) -> list[tuple[str, str]]:
-        row: list[tuple[str, str]] = []
-        if self.cursor is not None:
-            row.append((_("step {step}").format(step=f"{self.cursor:,.0f}") + "  ", "cursor"))
-        for line in reversed(self.lines):
-            last = line.curve.last_step
-            point = None if last is None else line.curve.nearest(last if self.cursor is None else self.cursor)
-            value = "-" if point is None or math.isnan(point[1]) else _short(point[1])
-            row.append((f"{MARKS[line.ink][1 if self.ascii_only else 0]} {line.name} {value}", line.ink))
-            row.append(("   ", "axis"))
-        if self.log_scale:
-            row.append((_("log"), "axis"))
-        return row
-
-
-def roomy(last: int) -> int:
-    """The step at the right edge: a little beyond the last one, so that the next ones leave all others in place."""
-    step = max(1, round(round_up(last / 20)))
-    return -(-last // step) * step
 
 
 def _difference(stale: Strip, fresh: Strip, y: int) -> Region | None:
@@ -179,10 +259,3 @@ def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
             cells.append((character, None if character == " " and not (style and style.reverse) else style))
             cells += [("", style)] * (cell_len(character) - 1)
     return cells
-
-
-def _short(value: float) -> str:
-    """Four digits that count: 1.234, 0.01234, 2.0e-5, 1234."""
-    if value and abs(value) < 1e-3:
-        return f"{value:.2e}".replace("e-0", "e-")
-    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"

@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Indexes = NDArray[np.intp]
 Number = TypeVar("Number", np.int64, np.float32)
+Strength = Literal["light", "usual", "strong"]
+STRENGTHS: dict[Strength, tuple[int, int, int]] = {"light": (32, 2, 12), "usual": (8, 4, 50), "strong": (3, 8, 500)}
+"""How strongly a curve is smoothed: over which part of the points so far, and over how many at least and at most."""
 
 
 @dataclass(frozen=True)
 class Columns:
     """A curve as the columns of a chart. `lows` and `highs` are NaN where there is nothing to draw: a gap, or no data.
 
-    Columns that lie between two points (there are fewer points than columns) hold the straight line between them.
+    Columns that lie between two points (there are fewer points than columns) hold the straight line between them; next
+    to a gap they hold the point as far as half of the way, so that a gap is as wide as what is missing.
     """
 
     lows: Floats
@@ -102,10 +106,13 @@ class Curve:
 
     def columns(self, first: float, last: float, count: int) -> Columns:
         """Least and greatest value in each of `count` equal columns over the steps from `first` to `last` inclusive."""
+        return self.between(np.linspace(first, last, count + 1))
+
+    def between(self, edges: NDArray[np.float64]) -> Columns:
+        """Least and greatest value between each two of these steps, which rise; the last one is inclusive."""
+        edges = np.append(edges[:-1], np.nextafter(edges[-1], np.inf))
         with self._lock:
             steps = self._steps[: self._length]
-            edges = np.linspace(first, last, count + 1)
-            edges[-1] = np.nextafter(last, np.inf)
             bounds = np.searchsorted(steps, _whole(edges))
             lows = self._fold(self._lows, bounds, np.fmin)
             highs = self._fold(self._highs, bounds, np.fmax)
@@ -156,21 +163,26 @@ class Curve:
         values = self._lows[0]
         start, end = self._steps[after - 1], self._steps[after]
         share = (middles - start) / (end - start)
-        lows[between] = highs[between] = values[after - 1] * (1 - share) + values[after] * share
+        line = values[after - 1] * (1 - share) + values[after] * share
+        nearer = np.where(share < 0.5, values[after - 1], values[after])
+        lows[between] = highs[between] = np.where(np.isnan(line), nearer, line)
 
 
-def smoothed(values: Sequence[float | None], before: float | None, count: int) -> list[float | None]:
-    """An exponential mean over the last eighth of the points so far, at least 4 and at most 50 of them.
+def smoothed(
+    values: Sequence[float | None], before: float | None, count: int, strength: Strength = "usual"
+) -> list[float | None]:
+    """An exponential mean over a share of the points so far; the usual one over the last eighth, 4 to 50 of them.
 
     So it is as smooth to the eye in a short run as in a long one, and lags behind neither. `before` is the last
     smoothed value and `count` the number of points before these. A gap stays a gap; the mean goes on behind it.
     """
+    part, least, most = STRENGTHS[strength]
     means: list[float | None] = []
     for number, value in enumerate(values, count + 1):
         if value is None or not math.isfinite(value):
             means.append(None)
             continue
-        span = min(number, max(4, min(number // 8, 50)))
+        span = min(number, max(least, min(number // part, most)))
         before = value if before is None else before + (value - before) / span
         means.append(before)
     return means

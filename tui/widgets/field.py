@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -29,6 +30,14 @@ class Answered(Message):
         super().__init__()
 
 
+class AnsweredAll(Message):
+    """A person chose what is several options' values at once."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        super().__init__()
+
+
 class Typed(Message):
     """A person typed `text` for `option`; `index` counts where an option takes several texts."""
 
@@ -39,6 +48,13 @@ class Typed(Message):
 
 class Confirmed(Message):
     """Enter was pressed in a control: the answer stands."""
+
+
+def chosen_style(widget: Widget) -> str:
+    """Of what is chosen in a widget; where there is no colour the focus is drawn in reverse."""
+    if not widget.has_focus:
+        return "bold"
+    return "bold reverse" if widget.app.no_color else "bold $text-accent"
 
 
 class Words(Widget, can_focus=True):
@@ -74,7 +90,7 @@ class Words(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         end = 0
         for value in self.choices:
-            end += Content(_(word(value))).cell_length + 2
+            end += Content(self.named(value)).cell_length + 2
             if event.x < end:
                 self.choose(value)
                 return
@@ -86,11 +102,15 @@ class Words(Widget, can_focus=True):
         place = f" {self.choices.index(self.chosen) + 1}/{len(self.choices)}"
         return Content.assemble(("‹", "$muted"), self._word(self.chosen), ("›", "$muted"), (place, "dim"))
 
+    def named(self, value: str) -> str:
+        """What a person reads for this value."""
+        return _(word(value))
+
     def _word(self, value: str) -> Content:
-        text = _(word(value))
+        text = self.named(value)
         if value != self.chosen:
             return Content.styled(f" {text} ", "$muted")
-        return Content.styled(f"[{text}]", "bold $text-accent" if self.has_focus else "bold")
+        return Content.styled(f"[{text}]", chosen_style(self))
 
 
 class Line(Input):

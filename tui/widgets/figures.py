@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,6 +13,7 @@ from textual.widgets import Static
 
 from finetty.tui.language import _
 from finetty.tui.plain import state_words
+from finetty.tui.text import ascii_only as ascii_only
 from finetty.tui.text import count, duration, loss, size, visible
 from finetty.tui.watch import View
 
@@ -103,11 +103,6 @@ class FiguresBox(Quiet):
         self.show(laid_out(figures(view), *self.size))
 
 
-def ascii_only() -> bool:
-    """Whether --ascii was asked for."""
-    return bool(os.environ.get("FINETTY_ASCII"))
-
-
 def state_sign(state: str) -> str:
     return SIGNS.get(state, ("?", "?"))[ascii_only()]
 
@@ -121,12 +116,14 @@ def figures(view: View) -> list[tuple[Figure, ...]]:
             Figure(_("learning rate"), _scientific(now.learning_rate)),
             Figure(_("gradient norm"), "-" if now.grad_norm is None else f"{now.grad_norm:.3g}"),
             _speed(view),
+            *_host(view),
         ),
         (_elapsed(view), _left(view), _checkpoint(view)),
         (
             *_memory(view),
             *_gpus(view),
             Figure(_("tokens seen"), count(now.tokens) if now.tokens is not None else "-"),
+            *_cost(view),
         ),
     ]
 
@@ -151,7 +148,7 @@ def state_line(view: View, width: int, said: str) -> Content:
     """State, name, and at the right what became of the last command, or how long nothing was heard."""
     sign, words = state_sign(view.state), state_words(view.state)
     state = Content.styled(f"{sign} {words}", f"bold {TONES.get(view.state, '$text-accent')}")
-    right = Content.styled(said, "$text-accent") if said else _silence(view)
+    right = Content.styled(said, "$text-accent") if said else _waiting(view)
     known_as = visible(view.status.name or view.run_id).replace("\n", " ")
     name = Content.styled(f"  {known_as}", "$foreground-muted")
     room = width - state.cell_length - right.cell_length - 2
@@ -261,6 +258,22 @@ def _gpus(view: View) -> list[Figure]:
     return [Figure(name, f"{spread}%" if use else UNKNOWN, ", ".join(notes))]
 
 
+def _host(view: View) -> list[Figure]:
+    """How busy the machine is, and how much of its memory nobody has."""
+    if view.host is None:
+        return []
+    busy = "-" if view.host.busy is None else f"{view.host.busy:.0%}"
+    return [Figure(_("processors"), busy, _("{size} RAM free").format(size=size(view.host.free)))]
+
+
+def _cost(view: View) -> list[Figure]:
+    if view.cost is None:
+        return []
+    about = "~" if ascii_only() else "≈"
+    in_all = "" if view.cost_in_all is None else _("{cost} at the end").format(cost=f"{about} {view.cost_in_all}")
+    return [Figure(_("cost"), visible(view.cost), visible(in_all))]
+
+
 def degrees(celsius: float) -> str:
     return f"{celsius:.0f}{degree_sign()}"
 
@@ -279,14 +292,35 @@ def _checkpoint(view: View) -> Figure:
     return Figure(_("checkpoint"), _("{time} ago").format(time=duration(view.now - at)), behind)
 
 
-def _silence(view: View) -> Content:
+def _waiting(view: View) -> Content:
+    """What it waits for: an answer, or an event that does not come."""
+    if view.question:
+        return Content.styled(_("it asks: a answers"), "bold $text-warning")
     if view.unread > 0.02:
         return Content.styled(
             _("reading its history: {share}").format(share=f"{1 - view.unread:.0%}"), "$foreground-muted"
         )
     if view.silence is None:
-        return Content("")
+        return _safety(view)
     return Content.styled(_("no event for {time}").format(time=duration(view.silence)), "bold $text-warning")
+
+
+def _safety(view: View) -> Content:
+    """Whether the terminal may go while it runs, and the machine once it is over, as far as that was looked at."""
+    if view.over and view.lacking is not None:
+        safe, words = not view.lacking, (_("safe to shut down"), _unsafe(view))
+    elif not view.over and view.figures.threats is not None and view.state != "queued":
+        safe, words = not view.figures.threats, (_("safe to disconnect"), _("not safe to disconnect: see Alerts"))
+    else:
+        return Content("")
+    return Content.styled(words[0], "$text-success") if safe else Content.styled(words[1], "bold $text-warning")
+
+
+def _unsafe(view: View) -> str:
+    if view.figures.saved:
+        return _("not safe to shut down")
+    untold = any(found.level == "note" for found in view.lacking or ())
+    return _("result not checked") if untold else _("no result on the disk")
 
 
 def _column(shown: list[Figure], width: int) -> list[Content]:

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
+from finetty.tui.gpu_words import process_words, slowed_words
 from finetty.tui.language import _, plural
 from finetty.tui.story import Gpu
 from finetty.tui.text import duration, size, visible
@@ -24,16 +25,16 @@ HOT = 83.0
 class GpusPanel(VerticalScroll, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="gpus", classes="panel")
-        self._lines: list[list[Content]] = []
+        self._gpus: Sequence[Gpu] = ()
+        self._now = 0.0
+        self._over = False
 
     def compose(self) -> ComposeResult:
         yield Quiet("gpu-lines")
 
     def show(self, gpus: Sequence[Gpu], now: float, *, over: bool) -> None:
         """A line for each card, and one that says why something is missing."""
-        self._lines = [gpu_parts(gpu, now, over=over) for gpu in gpus]
-        if any(_has_gaps(gpu) for gpu in gpus):
-            self._lines.append([Content.styled(_gaps_words(), "$foreground-muted")])
+        self._gpus, self._now, self._over = gpus, now, over
         self._fit()
 
     def on_resize(self) -> None:
@@ -41,20 +42,22 @@ class GpusPanel(VerticalScroll, can_focus=True):
 
     def _fit(self) -> None:
         width = self.scrollable_content_region.width
-        if width:
-            self.query_one("#gpu-lines", Quiet).show(
-                Content("\n").join([in_width(parts, width) for parts in self._lines])
-            )
+        if not width:
+            return
+        lines = [in_width(gpu_parts(gpu, self._now, over=self._over, width=width), width) for gpu in self._gpus]
+        if any(_has_gaps(gpu) for gpu in self._gpus):
+            lines.append(Content.styled(_gaps_words(), "$foreground-muted"))
+        self.query_one("#gpu-lines", Quiet).show(Content("\n").join(lines))
 
 
-def gpu_parts(gpu: Gpu, now: float, *, over: bool) -> list[Content]:
+def gpu_parts(gpu: Gpu, now: float, *, over: bool, width: int) -> list[Content]:
     """`0 RTX 4090  ▮▮▮▮▮▮▮▯  97%  20.0 of 24.0 GB  312 of 450 W  64°C  slowed by heat  1 other process (1.0 GB)`."""
     name = visible(gpu.name).replace("\n", " ")[-NAME:].strip()
     parts = [Content.assemble((f"{gpu.index} ", "bold"), name.ljust(NAME))]
     if gpu.lost:
         parts.append(Content.styled(_("N/A: it does not answer any more"), "bold $text-error"))
         return parts
-    parts += [_use(gpu), _memory(gpu), _power(gpu), _heat(gpu), _slowed(gpu), _others(gpu)]
+    parts += [_use(gpu), _memory(gpu), _power(gpu), _heat(gpu), _slowed(gpu), _others(gpu, width - 2)]
     if not over and now - gpu.time > SECONDS_OLD:
         parts.append(Content.styled(_("{time} ago").format(time=duration(now - gpu.time)), "$text-warning"))
     return [part for part in parts if part.plain]
@@ -103,12 +106,7 @@ def _heat(gpu: Gpu) -> Content:
 
 def _slowed(gpu: Gpu) -> Content:
     """A card at its power cap works as it should; heat, a power brake or the hardware are worth a look."""
-    words = {
-        "power": _("at its power cap"),
-        "power brake": _("slowed by the power supply"),
-        "heat": _("slowed by heat"),
-        "hardware": _("slowed by its hardware"),
-    }
+    words = slowed_words()
     reasons = gpu.throttling or ()
     worry = [words.get(reason, visible(reason)) for reason in reasons if reason != "power"]
     if worry:
@@ -116,10 +114,14 @@ def _slowed(gpu: Gpu) -> Content:
     return Content.styled(words["power"] if reasons else "", "$foreground-muted")
 
 
-def _others(gpu: Gpu) -> Content:
+def _others(gpu: Gpu, width: int) -> Content:
+    """Each by user and command where that fits in a line, else how many."""
     if not gpu.others:
         return Content("")
-    used = [taken for _pid, taken in gpu.others if taken is not None]
+    named = Content(", ".join(process_words(one.pid, one.user, one.command, one.used) for one in gpu.others))
+    if all(one.user for one in gpu.others) and named.cell_length <= width:
+        return named.stylize("$text-warning")
+    used = [one.used for one in gpu.others if one.used is not None]
     words = plural("{count} other process", "{count} other processes", len(gpu.others))
     return Content.styled(f"{words} ({size(sum(used))})" if used else words, "$text-warning")
 

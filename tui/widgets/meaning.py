@@ -1,18 +1,21 @@
-"""What the choice under the cursor means: the guide's explanation, the option's own help, and plan()'s reason."""
+"""The panel below a step: what the choice under the cursor means, and what finetty recommends here and why."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from finetty.tui.guide import Explanation
-from finetty.tui.language import _
 from finetty.tui.widgets.prose import Prose
+
+if TYPE_CHECKING:
+    from finetty.tui.screens.about import About
 
 
 class Meaning(VerticalScroll, can_focus=False):
-    """The panel below a step."""
+    """The advice above the explanation; beside it where the screen is wide."""
 
     DEFAULT_CSS = """
     Meaning { height: 8; padding: 0 1; border-top: solid $panel-lighten-2; border-title-color: $text-accent;
@@ -23,26 +26,22 @@ class Meaning(VerticalScroll, can_focus=False):
     titled = ""
 
     def compose(self) -> ComposeResult:
+        yield Prose("", id="advice")
         yield Prose("", id="meaning")
 
-    def show(self, title: str, parts: list[Content]) -> None:
-        if title != self.titled:
-            self.titled = title
-            self.border_title = Content(title)
-        for place in self.query("#meaning").results(Prose):
-            if place.say(Content("\n").join(parts)):
-                self.scroll_home(animate=False)
+    def show(self, about: About) -> None:
+        if about.title != self.titled:
+            self.titled = about.title
+            self.border_title = Content(about.title)
+        said = [("#advice", about.advice), ("#meaning", about.meaning)]
+        changed = [self._say(place, parts) for place, parts in said]
+        if any(changed):
+            self.scroll_home(animate=False)
 
-
-def explained(text: Explanation) -> list[Content]:
-    """The explanation, its analogy and trade-offs, each with its sign."""
-    parts = [Content(_(text.what))]
-    if text.like:
-        parts.append(Content.assemble((_("Like: "), "bold"), (_(text.like), "italic")))
-    if text.good:
-        parts.append(Content.assemble(("+ ", "bold $text-success"), _(text.good)))
-    if text.bad:
-        parts.append(Content.assemble(("− ", "bold $text-warning"), _(text.bad)))
-    if text.when:
-        parts.append(Content.assemble((_("When: "), "bold"), _(text.when)))
-    return parts
+    def _say(self, place: str, parts: list[Content]) -> bool:
+        places = self.query(place).results(Prose)
+        text = Content("\n").join(parts)
+        for prose in places:
+            prose.display = bool(parts)
+            return prose.say(text)
+        return False

@@ -22,10 +22,12 @@ class OutcomeBox(Quiet):
 def outcome_lines(view: View) -> list[Content]:
     """Verdict, losses, then what to type."""
     tone = f"bold {TONES.get(view.state, '$text-warning')}"
-    lines = [Content.styled(f"{state_sign(view.state)} {verdict(view)}", tone)]
+    cost = "" if view.cost is None else "  " + _("cost: {cost}").format(cost=visible(view.cost))
+    lines = [Content.assemble((f"{state_sign(view.state)} {verdict(view)}", tone), cost)]
     lines += [Content.styled(text, "") for text in (_why(view),) if text]
     if changes := [change for change in (_loss(view), _held_out(view)) if change.plain]:
         lines.append(Content("    ").join(changes))
+    lines += [Content.styled(text, "$text-warning") for text in _lacking(view)]
     lines += [_pair(label, value) for label, value in _next(view)]
     return lines
 
@@ -48,6 +50,16 @@ def _why(view: View) -> str:
     if view.state == "failed":
         return _("It did not say why; the log below may (key l).")
     return ""
+
+
+def _lacking(view: View) -> list[str]:
+    """What is missing, and how to mend it, before the machine may be shut down."""
+    lines = []
+    for found in view.lacking or ():
+        # Where there is no result, how to go on is among what to type next.
+        mend = translate(found.fix) if found.fix and view.figures.saved else ""
+        lines.append(visible(f"{translate(found.message)} {mend}"))
+    return lines
 
 
 def _loss(view: View) -> Content:

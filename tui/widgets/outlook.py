@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from finetty.backend.messages import Finding
+from finetty.backend.messages import Finding, Message
 from finetty.backend.planning.plan import Memory, Plan
 from finetty.tui.guide import word
 from finetty.tui.language import _, plural, translate
 from finetty.tui.reading import Fault
 from finetty.tui.text import count, duration, short_count, size, visible
 from finetty.tui.widgets.prose import Prose
+
+if TYPE_CHECKING:
+    from finetty.backend.memory import MemoryPrediction
 
 FILLS = "█▓▒░"
 COLOURS = ("$accent", "$primary", "$success", "$warning", "$secondary")
@@ -33,12 +37,23 @@ class Outlook(VerticalScroll, can_focus=False):
     plan: Plan | None = None
     findings: Sequence[Finding] = ()
     reading = False
+    fetching: Message | None = None
+    kept = False
 
     def compose(self) -> ComposeResult:
         yield Prose("", id="outlook")
 
-    def show(self, plan: Plan | None, findings: Sequence[Finding], *, reading: bool) -> None:
-        self.plan, self.findings, self.reading = plan, findings, reading
+    def show(
+        self,
+        plan: Plan | None,
+        findings: Sequence[Finding],
+        *,
+        reading: bool,
+        fetching: Message | None = None,
+        kept: bool = False,
+    ) -> None:
+        """`kept`: whether other settings are kept, to be compared with these."""
+        self.plan, self.findings, self.reading, self.fetching, self.kept = plan, findings, reading, fetching, kept
         self._draw()
 
     def on_resize(self) -> None:
@@ -52,8 +67,12 @@ class Outlook(VerticalScroll, can_focus=False):
             if plan
             else [_heading(_("Memory")), Content(_("not known yet"))]
         )
+        if self.fetching is not None:
+            parts.append(Content.styled("▼ " + visible(translate(self.fetching)), "$text-accent"))
         if self.reading:
             parts.append(Content.styled(_("reading …"), "$muted"))
+        if self.kept:
+            parts.append(Content.styled(_("A is kept: F5 compares"), "$text-accent"))
         parts += finding_lines(self.findings)
         if plan:
             parts.append(cost_lines(plan))
@@ -73,7 +92,7 @@ def memory_lines(memory: Memory, width: int) -> Content:
     return Content("\n").join(
         [
             _heading(_("Memory")),
-            bar(prediction.components, prediction.process, free, width),
+            bar(whole(prediction), free, width),
             Content(total),
             Content.styled(verdict_words(memory), VERDICT_STYLES[memory.verdict]),
         ]
@@ -87,12 +106,19 @@ def fit_hint(memory: Memory) -> Content:
     return Content.styled(_("F3 makes it fit"), "bold $text-accent")
 
 
-def bar(components: Mapping[str, int], needed: int, free: int | None, width: int) -> Content:
+def whole(prediction: MemoryPrediction) -> dict[str, int]:
+    """The parts, and what the allocator holds beyond them: together what the process takes."""
+    held = prediction.process - sum(prediction.components.values())
+    return {**prediction.components, "held": max(0, held)}
+
+
+def bar(parts_needed: Mapping[str, int], free: int | None, width: int) -> Content:
     """`width` cells for the larger of what is needed and what is free; where memory ends before the need, a ┃."""
+    needed = sum(parts_needed.values())
     scale = max(needed, free or 0, 1)
     parts: list[Content] = []
     filled = taken = 0
-    for index, taken_bytes in enumerate(components.values()):
+    for index, taken_bytes in enumerate(parts_needed.values()):
         taken += taken_bytes
         cells = min(width, round(taken * width / scale)) - filled
         parts.append(Content.styled(FILLS[index % len(FILLS)] * cells, COLOURS[index % len(COLOURS)]))
@@ -110,7 +136,7 @@ def legend_lines(memory: Memory) -> Content:
     if prediction is None:
         return Content("")
     lines = []
-    for index, (name, needed) in enumerate(prediction.components.items()):
+    for index, (name, needed) in enumerate(whole(prediction).items()):
         if needed:
             fill = Content.styled(FILLS[index % len(FILLS)], COLOURS[index % len(COLOURS)])
             lines.append(Content.assemble(fill, f" {_(word(name))} ", (size(needed), "$muted")))

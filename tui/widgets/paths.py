@@ -27,25 +27,42 @@ class PathSuggester(Suggester):
 
     def _completed(self, value: str) -> str | None:
         folder, begun = os.path.split(value)
-        try:
-            with os.scandir(Path(folder or ".").expanduser()) as entries:
-                fitting = sorted(
-                    entry.name + ("/" if entry.is_dir() else "")
-                    for entry in entries
-                    if entry.name.startswith(begun)
-                    and (begun.startswith(".") or not entry.name.startswith("."))
-                    and entry.name.isprintable()
-                    and (entry.is_dir() or self.wanted(entry))
-                )
-        except OSError:
-            return None
+        fitting = entries_of(value, self.wanted)
         return os.path.join(folder, fitting[0]) if fitting and begun + "/" != fitting[0] else None  # noqa: PTH118
+
+
+def entries_of(typed: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+    """Names in the typed path's folder that go on from it: folders, with a slash, and what is wanted; sorted."""
+    folder, begun = os.path.split(typed)
+    try:
+        with os.scandir(Path(folder or ".").expanduser()) as entries:
+            return sorted(
+                entry.name + ("/" if entry.is_dir() else "")
+                for entry in entries
+                if entry.name.startswith(begun)
+                and (begun.startswith(".") or not entry.name.startswith("."))
+                and entry.name.isprintable()
+                and (entry.is_dir() or wanted(entry))
+            )
+    except (OSError, RuntimeError, ValueError):
+        return []
+
+
+DATA_ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".md")
 
 
 def is_data(entry: os.DirEntry[str]) -> bool:
     """Whether a file looks as if it held rows."""
-    return entry.name.endswith((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".txt"))
+    return entry.name.removesuffix(".gz").endswith(DATA_ENDINGS)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir()
+
+
+def is_prompts(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith((".txt", ".md", ".prompts"))
+
+
+def is_recipe(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith((".yaml", ".yml"))

@@ -45,6 +45,11 @@ def drawn(row: Iterable[Piece]) -> Content:
     return Content("").join(parts)
 
 
+def drawn_piece(piece: Piece) -> Content:
+    """One token on one line, whatever is in it."""
+    return Content("").join(_drawn_run([piece], trained=piece.trained)).split("\n")[0]
+
+
 def _drawn_run(run: Iterable[Piece], *, trained: bool) -> Iterator[Content]:
     for piece in run:
         if piece.special:

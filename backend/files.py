@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it is room that lacks: on the disk, or in the user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: Path, content: bytes) -> None:
