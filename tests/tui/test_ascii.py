@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import shown, until
 from tests.tui.wizard_pilot import settled
 
 from finetty.backend.demo import RECIPE
@@ -16,6 +15,8 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.dashboard_app import DashboardApp
 from finetty.tui.screens.dashboard import DashboardScreen
 from finetty.tui.text import ascii_only
+
+from .looking import sees, shown, until
 
 SIZES = [(80, 24), (120, 40)]
 WIZARD = (["enter"], ["enter"], ["enter"], ["enter"], ["enter"], ["ctrl+o"], ["escape", "f4"])
@@ -101,7 +102,7 @@ async def test_the_dashboard_and_all_that_opens_over_it(made_run: Callable[..., 
     app = DashboardApp(made.run, owner=True, clock=made.clock)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
-        await until(pilot, lambda: "o held-out" in shown(app))
+        await sees(pilot, "o held-out")
         keys = (["plus"], ["left"], ["u"], ["tab"], ["tab"], ["tab"], ["f"], ["f", "q"], ["escape", "o"], ["escape"])
         await walk(pilot, keys, OVER_ANY)
     made.end()

@@ -13,7 +13,7 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.base_answers import rows_from
 from finetty.tui.screens.base_answers import BaseAnswers
 
-from .wizard_pilot import shown
+from .looking import sees, shown
 
 ROWS = [
     Row((Turn("user", "What is a [bold]rank[/]?"), Turn("assistant", "How much the adapter holds."))),
@@ -46,15 +46,16 @@ async def test_three_rows_are_answered_one_after_the_other() -> None:
     app = FinettyApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        assert "Loading the model" in shown(pilot) and Parrot.last.asked == []
-        assert "What is a [bold]rank[/]?" in shown(pilot) and "How much the adapter holds." in shown(pilot)
+        await sees(pilot, "Loading the model")
+        assert Parrot.last.asked == []
+        await sees(pilot, "What is a [bold]rank[/]?", "How much the adapter holds.")
         Parrot.last.hear({"ready": True})
         await pilot.pause()
         assert Parrot.last.asked[-1]["turns"] == [["user", "What is a [bold]rank[/]?", None, [], None, None]]
         assert Parrot.last.asked[-1]["base"] is True
         Parrot.last.answer("A ra", "nk is \x1b[31ma number.")
         await pilot.pause()
-        assert "A rank is \\x1b[31ma number." in shown(pilot)
+        await sees(pilot, "A rank is \\x1b[31ma number.")
         assert [turn[:2] for turn in Parrot.last.asked[-1]["turns"]] == [
             ["system", "Be kind."],
             ["user", "什么是学习率？"],
@@ -62,7 +63,7 @@ async def test_three_rows_are_answered_one_after_the_other() -> None:
         Parrot.last.hear({"id": 2, "problem": {"said": {"id": "x", "values": {}, "text": "No."}, "fix": None}})
         Parrot.last.answer()
         await pilot.pause()
-        assert "✗ No." in shown(pilot)
+        await sees(pilot, "✗ No.")
         assert Parrot.last.asked[-1]["turns"][0][:2] == ["assistant", "The sea is blue, and"]
         Parrot.last.answer(" the sky")
         await pilot.pause()
@@ -105,7 +106,7 @@ async def test_a_model_that_cannot_answer_says_why(said: dict[str, Any], expecte
         if "problem" in said:
             Parrot.last.hear({"ended": "exit code 0"})
         await pilot.pause()
-        assert expected in shown(pilot)
+        await sees(pilot, expected)
 
 
 async def test_a_process_that_dies_is_said_and_can_be_asked_again() -> None:
@@ -120,7 +121,7 @@ async def test_a_process_that_dies_is_said_and_can_be_asked_again() -> None:
         first.hear({"ended": "the system ended it"})
         await pilot.pause()
         assert "▌" not in shown(pilot), "nobody is writing"
-        assert "the system ended it  r asks again." in shown(pilot)
+        await sees(pilot, "the system ended it  r asks again.")
         await pilot.press("r")
         second = Parrot.last
         assert first.closed and second is not first
@@ -129,7 +130,7 @@ async def test_a_process_that_dies_is_said_and_can_be_asked_again() -> None:
         await pilot.pause()
         second.answer("A rank is a number.")
         await pilot.pause()
-        assert "A rank is a number." in shown(pilot)
+        await sees(pilot, "A rank is a number.")
         assert screen.done == {0}
 
 

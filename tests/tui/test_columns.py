@@ -17,7 +17,8 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.screens.columns import ColumnsScreen
 from finetty.tui.screens.wizard import Wizard
 
-from .wizard_pilot import MACHINE, paste, settled, shown, wizard
+from .looking import sees, shown
+from .wizard_pilot import MACHINE, paste, settled, wizard
 
 SMALL, LARGE = (80, 24), (120, 40)
 ROWS = [
@@ -62,27 +63,27 @@ async def test_columns_that_are_not_recognised_are_asked_for_and_read() -> None:
         await settled(pilot)
         await wizard(pilot).open_step("data")
         await paste(pilot, "fragen.jsonl")
-        assert "F8 says which column is which" in shown(pilot)
+        await sees(pilot, "F8 says which column is which")
         await pilot.press("enter")
         await settled(pilot)
         screen = app.screen
         assert isinstance(screen, ColumnsScreen)
-        assert "Was ist ein Rang?" in shown(pilot) and "LoRA" in shown(pilot)
+        await sees(pilot, "Was ist ein Rang?", "LoRA")
         await pilot.press("right")
         assert screen.written == "alpaca"
         await pilot.press("down", "right", "right")
         assert screen.columns["instruction"] == "frage"
         await pilot.press("down", "down", "left")
-        assert "user  Was ist ein Rang?" in shown(pilot)
-        assert "assistant  Wie viel der Adapter fasst." in shown(pilot)
+        await sees(pilot, "user  Was ist ein Rang?")
+        await sees(pilot, "assistant  Wie viel der Adapter fasst.")
         await pilot.press("pagedown")
-        assert "user  Was ist ein Schritt?" in shown(pilot) and "einmal lernen." in shown(pilot)
+        await sees(pilot, "user  Was ist ein Schritt?", "einmal lernen.")
         await pilot.press("enter")
         await settled(pilot)
         (file,) = wizard(pilot).state.draft.recipe.dataset.train
         assert (file.format, file.columns) == ("alpaca", {"instruction": "frage", "output": "reply"})
         assert wizard(pilot).standing.at == "data" and not wizard(pilot).state.known.data.rows.fault
-        assert "alpaca · 3 rows" in shown(pilot)
+        await sees(pilot, "alpaca · 3 rows")
 
 
 async def test_keys_that_come_at_once_act_in_their_order() -> None:
@@ -115,7 +116,7 @@ async def test_a_recognition_that_is_doubted_is_answered_and_given_back(home: Pa
     app = app_at_data()
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot)
-        assert "recognised by itself: instruction and answer" in shown(pilot)
+        await sees(pilot, "recognised by itself: instruction and answer")
         assert screen.column("input") == "context"
         await pilot.press("down", "down", "left", "left")
         assert screen.column("input") is None
@@ -138,7 +139,7 @@ async def test_strange_values_are_shown_as_text_and_the_lines_stay_whole() -> No
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot)
         await pilot.press("pagedown", "pagedown")
-        assert "[red]\\x1b[31m\\u202e?" in shown(pilot)
+        await sees(pilot, "[red]\\x1b[31m\\u202e?")
         assert "\x1b" not in shown(pilot) and "\u202e" not in shown(pilot)
         assert all(len(line) <= 80 for line in shown(pilot).splitlines())
 
@@ -167,11 +168,12 @@ async def test_several_files_are_answered_one_by_one(home: Path) -> None:
                 await pilot.press("right")
         parts.highlighted = screen.lines.index("assistant")
         await pilot.press("left")
-        assert "user  Q" in shown(pilot) and "assistant  A" in shown(pilot)
+        await sees(pilot, "user  Q", "assistant  A")
         parts.highlighted = 0
         await pilot.press("right")
         await settled(pilot)
-        assert screen.index == 0 and "Was ist ein Rang?" in shown(pilot)
+        assert screen.index == 0
+        await sees(pilot, "Was ist ein Rang?")
         await pilot.press("enter")
         await settled(pilot)
         first, second = wizard(pilot).state.draft.recipe.dataset.train

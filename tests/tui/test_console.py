@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import SIZES, opened, quick_and_still, shown, until
+from tests.tui.test_dashboard import SIZES, opened, quick_and_still
 from textual.widgets import Input
 
 from finetty.tui.widgets import console
 from finetty.tui.widgets.console import ConsolePanel
+
+from .looking import sees, shown, until
 
 Make = Callable[..., Any]
 __all__ = ["quick_and_still"]
@@ -44,22 +46,22 @@ async def test_the_newest_match_comes_first_and_the_keys_go_round(made_run: Make
     made.run.console_path.write_text(lines_of(range(300)))
     async with opened(made, size) as pilot:
         await pilot.press("l")
-        await until(pilot, lambda: "line 299" in shown(pilot.app))
+        await sees(pilot, "line 299")
         await pilot.press("slash", *"LINE 77")
         await at(pilot, "line 77 ")
-        await until(pilot, lambda: "1 of 1 lines" in shown(pilot.app))
+        await sees(pilot, "1 of 1 lines")
         assert marked(pilot) == [("line 77", True)]
         for _ in range(4):
             await pilot.press("backspace")
         await pilot.press(*" 1", "enter")  # now "LIN 1", which no line holds
-        await until(pilot, lambda: "no line holds it" in shown(pilot.app))
+        await sees(pilot, "no line holds it")
         await pilot.press("slash", *["backspace"] * 6, *"29 of", "enter")
         await at(pilot, "line 229 ")
-        await until(pilot, lambda: "3 of 3 lines" in shown(pilot.app))
+        await sees(pilot, "3 of 3 lines")
         for key, line in (("n", "29"), ("n", "129"), ("n", "229"), ("N", "129"), ("N", "29"), ("N", "229")):
             await pilot.press(key)
             await at(pilot, f"line {line} of")
-            await until(pilot, lambda line=line: f"line {line} of" in shown(pilot.app))
+            await sees(pilot, f"line {line} of")
         await pilot.press("escape")
         await until(pilot, lambda: not pilot.app.screen.query_one("#search", Input).display)
         assert marked(pilot) == []
@@ -73,15 +75,15 @@ async def test_what_comes_is_counted_and_old_lines_go(made_run: Make, monkeypatc
     made.run.console_path.write_text(lines_of(range(100, 140)))
     async with opened(made, (120, 40)) as pilot:
         await pilot.press("l", "slash", *"0 of", "enter")
-        await until(pilot, lambda: "4 of 4 lines" in shown(pilot.app))
+        await sees(pilot, "4 of 4 lines")
         await at(pilot, "line 130")
         with made.run.console_path.open("a") as log:
             log.write(lines_of(range(140, 165)))
-        await until(pilot, lambda: "2 of 5 lines" in shown(pilot.app))  # 100 and 110 are gone
+        await sees(pilot, "2 of 5 lines")  # 100 and 110 are gone
         await at(pilot, "line 130")
         with made.run.console_path.open("a") as log:
             log.write(lines_of(range(165, 205)))
-        await until(pilot, lambda: "0 of 5 lines" in shown(pilot.app))
+        await sees(pilot, "0 of 5 lines")
         await pilot.press("n")
         await at(pilot, "line 160")
     made.end()
@@ -95,7 +97,7 @@ async def test_signs_of_markup_and_patterns_are_text(made_run: Make, wanted: str
     async with opened(made, (120, 40)) as pilot:
         await pilot.press("l", "slash")
         pilot.app.screen.query_one("#search", Input).value = wanted
-        await until(pilot, lambda: "1 of 1 lines" in shown(pilot.app))
+        await sees(pilot, "1 of 1 lines")
         assert marked(pilot) == [(wanted, True)]
         assert "\x1b" not in shown(pilot.app)
     made.end()

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import SIZES, opened, quick_and_still, shown, until
+from tests.tui.test_dashboard import SIZES, opened, quick_and_still
 from typer.testing import CliRunner
 
 from finetty.backend.runs.labels import labels_of, set_price
 from finetty.backend.runs.price import Price
 from finetty.tui.command import app as commands
 from finetty.tui.ending import ending_lines
+
+from .looking import sees, shown
 
 Make = Callable[..., Any]
 __all__ = ["quick_and_still"]
@@ -30,7 +32,7 @@ async def test_the_cost_so_far_and_at_the_end(made_run: Make, size: tuple[int, i
     async with opened(made, size) as pilot:
         # 255 seconds so far and 354 left, at 18 an hour
         for said in ("¥1.27", "≈ ¥3.04 at the end", "tokens seen"):
-            await until(pilot, lambda said=said: said in shown(pilot.app))
+            await sees(pilot, said)
     made.end()
 
 
@@ -40,10 +42,10 @@ async def test_a_price_that_is_said_later_is_taken_up_and_pauses_cost_too(made_r
     async with opened(made, owner=False) as pilot:
         assert "cost" not in shown(pilot.app)
         set_price(made.run, Price(3600, "", " USD"))
-        await until(pilot, lambda: "255.00 USD" in shown(pilot.app))
+        await sees(pilot, "255.00 USD")
         made.state("paused")
         made.now += 45
-        await until(pilot, lambda: "300.00 USD" in shown(pilot.app))
+        await sees(pilot, "300.00 USD")
     made.end()
 
 
@@ -55,7 +57,7 @@ async def test_what_earlier_processes_took_is_paid_too(made_run: Make) -> None:
     made.now += 11
     set_price(made.run, Price(3600))
     async with opened(made) as pilot:
-        await until(pilot, lambda: "100.00" in shown(pilot.app))
+        await sees(pilot, "100.00")
     made.end()
 
 
@@ -65,7 +67,7 @@ async def test_the_end_says_what_it_came_to(made_run: Make) -> None:
     set_price(made.run, Price(2.49, "", " USD"))
     made.finish()
     async with opened(made) as pilot:
-        await until(pilot, lambda: "cost: 0.42 USD" in shown(pilot.app))
+        await sees(pilot, "cost: 0.42 USD")
     assert "cost: 0.42 USD (10m 09s at 2.49 USD an hour)" in list(ending_lines(made.run))
 
 

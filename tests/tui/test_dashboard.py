@@ -33,6 +33,8 @@ from finetty.tui.widgets.chart import Chart
 from finetty.tui.widgets.field import control_id
 from finetty.tui.widgets.keybar import KeyBar
 
+from .looking import sees, shown, until
+
 Make = Callable[..., Any]
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -50,21 +52,6 @@ def quick_and_still(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
-
-
-async def until(pilot: Pilot[Any], condition: Callable[[], Any]) -> None:
-    """Let the app run until the condition holds."""
-    for _ in range(500):
-        if condition():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError("it never came to that")
-
-
-def shown(app: App[Any]) -> str:
-    """All the text on the screen."""
-    screen = app.screen
-    return "\n".join("".join(segment.text for segment in line) for line in screen._compositor.render_strips())
 
 
 @asynccontextmanager
@@ -107,7 +94,7 @@ async def test_the_run_comes_as_messages_and_the_newest_is_enough(made_run: Make
         assert not ConsoleGrew([]).can_replace(polled[0])
         made.run.status_path.unlink()
         await until(pilot, lambda: any(isinstance(one, RunGone) for one in seen))
-        await until(pilot, lambda: "status cannot be read" in shown(pilot.app))
+        await sees(pilot, "status cannot be read")
     made.end()
 
 
@@ -116,7 +103,7 @@ async def test_everything_is_said(made_run: Make, size: tuple[int, int]) -> None
     made = made_run()
     made.train(123)
     async with opened(made, size) as pilot:
-        await until(pilot, lambda: "What does the learning rate do?" in shown(pilot.app))
+        await sees(pilot, "What does the learning rate do?")
         text = shown(pilot.app)
         for expected in (
             "▶ running", "helper", "step 123 of 300", "41%", "5m 54s left", "done at 20:36", "held-out loss",
@@ -152,12 +139,12 @@ async def test_loading_says_what_it_does(made_run: Make) -> None:
     made.state("loading")
     made.now += 7
     async with opened(made) as pilot:
-        assert "Loading the libraries, the model and the data.  7s" in shown(pilot.app)
+        await sees(pilot, "Loading the libraries, the model and the data.  7s")
         made.state("preflight")
-        await until(pilot, lambda: "Trying the longest rows" in shown(pilot.app))
+        await sees(pilot, "Trying the longest rows")
         made.state("running")
         made.steps(1, 3)
-        await until(pilot, lambda: "each step" in shown(pilot.app))
+        await sees(pilot, "each step")
     made.end()
 
 
@@ -168,7 +155,7 @@ async def test_silence_is_shown(made_run: Make, size: tuple[int, int]) -> None:
     async with opened(made, size) as pilot:
         assert "no event" not in shown(pilot.app)
         made.now += 130
-        await until(pilot, lambda: "no event for 2m 10s" in shown(pilot.app))
+        await sees(pilot, "no event for 2m 10s")
     made.end()
 
 
@@ -181,18 +168,18 @@ async def test_cards_are_watched(made_run: Make, size: tuple[int, int], cards: i
         made.gpu(index)
     made.gpu(0, throttling=["power", "heat"], others=[{"pid": 4, "used": 3 << 30}])
     async with opened(made, size) as pilot:
-        await until(pilot, lambda: "97%  " in shown(pilot.app))
+        await sees(pilot, "97%  ")
         await pilot.press("tab", "tab", "tab", "f")
-        await until(pilot, lambda: "slowed by heat" in shown(pilot.app))
+        await sees(pilot, "slowed by heat")
         text = shown(pilot.app)
         assert "20.0 of 24.0 GB  312 of 450 W  64°C" in text
         assert "slowed by heat  1 other process (3.0 GB)" in text
         assert text.count("312 of 450 W") == cards
         assert "N/A" not in text
         made.gpu(0, lost=True, used=None, utilisation=None, power=None, temperature=None)
-        await until(pilot, lambda: "N/A: it does not answer any more" in shown(pilot.app))
+        await sees(pilot, "N/A: it does not answer any more")
         await pilot.press("f")
-        await until(pilot, lambda: "1 lost" in shown(pilot.app))
+        await sees(pilot, "1 lost")
     made.end()
 
 
@@ -216,7 +203,7 @@ async def test_who_else_computes_on_a_card_is_named_where_there_is_room(
     made.gpu(0, others=others)
     async with opened(made) as pilot:
         await pilot.press("tab", "tab", "tab", "f")
-        await until(pilot, lambda: said in shown(pilot.app))
+        await sees(pilot, said)
     made.end()
 
 
@@ -226,10 +213,10 @@ async def test_what_a_card_does_not_say_is_not_applicable(made_run: Make) -> Non
     made.gpu(0, used=None, utilisation=None, power=None, temperature=None, throttling=None, others=None, process=None)
     async with opened(made) as pilot:
         await pilot.press("shift+tab", "shift+tab")
-        await until(pilot, lambda: "N/A of 24.0 GB  N/A W  N/A °C" in shown(pilot.app))
-        assert "this card, its driver or this container does not say" in shown(pilot.app)
+        await sees(pilot, "N/A of 24.0 GB  N/A W  N/A °C")
+        await sees(pilot, "this card, its driver or this container does not say")
         made.now += 45
-        await until(pilot, lambda: "45s ago" in shown(pilot.app))
+        await sees(pilot, "45s ago")
     made.end()
 
 
@@ -252,8 +239,8 @@ async def test_what_a_model_says_is_text(made_run: Make) -> None:
     made.run.console_path.write_text("[bold]log[/bold] \x9b31m\n")
     made.status(name="[reverse]name[/reverse]\x1b[H")
     async with opened(made, (200, 60)) as pilot:
-        await until(pilot, lambda: "[b]why?[/b]" in shown(pilot.app))
-        await until(pilot, lambda: "[bold]log[/bold]" in shown(pilot.app))
+        await sees(pilot, "[b]why?[/b]")
+        await sees(pilot, "[bold]log[/bold]")
         text = shown(pilot.app)
         assert "\x1b" not in text and "\u202e" not in text and "\x9b" not in text
         for written in ("[@click=app.quit]y[/]", "\\x1b[31mred", "\\u202eabc", "[link=x]alert[/link]", "\\x1b[2J"):
@@ -284,9 +271,9 @@ async def test_a_key_is_a_command_and_its_answer_is_shown(
     async with opened(made) as pilot:
         await pilot.press(*keys)
         await until(pilot, lambda: commands(made) == [command])
-        await until(pilot, lambda: "Asked:" in shown(pilot.app))
+        await sees(pilot, "Asked:")
         answer(made)
-        await until(pilot, lambda: words in shown(pilot.app))
+        await sees(pilot, words)
         made.now += 11
         await until(pilot, lambda: words not in shown(pilot.app))
     made.end()
@@ -297,7 +284,7 @@ async def test_a_paused_run_goes_on_with_the_same_key(made_run: Make) -> None:
     made.train(40)
     made.state("paused")
     async with opened(made) as pilot:
-        assert "‖ paused" in shown(pilot.app)
+        await sees(pilot, "‖ paused")
         await pilot.press("p")
         await until(pilot, lambda: commands(made) == ["resume"])
     made.end()
@@ -314,15 +301,15 @@ async def test_where_no_command_can_be_left_a_signal_is_offered(
     made.run.commands_path.write_text("")
     async with opened(made) as pilot:
         await pilot.press("c")
-        await until(pilot, lambda: "could not be left in the run's inbox" in shown(pilot.app))
+        await sees(pilot, "could not be left in the run's inbox")
         await pilot.press("s", "y")
-        await until(pilot, lambda: "Send SIGTERM" in shown(pilot.app))
+        await sees(pilot, "Send SIGTERM")
         await pilot.press("escape", "s", "y")
-        await until(pilot, lambda: "Send SIGTERM" in shown(pilot.app))
+        await sees(pilot, "Send SIGTERM")
         assert not signals
         await pilot.press("y")
         await until(pilot, lambda: signals == [(os.getpid(), signal.SIGTERM)])
-        await until(pilot, lambda: "Asked: stop and save" in shown(pilot.app))
+        await sees(pilot, "Asked: stop and save")
     made.end()
 
 
@@ -333,11 +320,11 @@ async def test_an_error_is_shown_and_a_command_without_answer_is_taken_back(made
         await pilot.press("c")
         await until(pilot, lambda: commands(made) == ["checkpoint"])
         answer(made, "error", reason="the disk is full")
-        await until(pilot, lambda: "the disk is full" in shown(pilot.app))
+        await sees(pilot, "the disk is full")
         await pilot.press("c")
         await until(pilot, lambda: commands(made) == ["checkpoint"])
         made.now += 31
-        await until(pilot, lambda: "No answer to: write a checkpoint" in shown(pilot.app))
+        await sees(pilot, "No answer to: write a checkpoint")
         assert commands(made) == []
     made.end()
 
@@ -354,9 +341,9 @@ async def test_every_command_is_answered_also_one_that_takes_its_time(made_run: 
         await pilot.press("p")
         await until(pilot, lambda: commands(made) == ["pause"])
         answer(made)
-        await until(pilot, lambda: "Paused: p goes on." in shown(pilot.app))
+        await sees(pilot, "Paused: p goes on.")
         made.event("command", id=asked.stem.rpartition("-")[2], name="checkpoint", result="done")
-        await until(pilot, lambda: "The checkpoint is written." in shown(pilot.app))
+        await sees(pilot, "The checkpoint is written.")
         assert not pilot.app.screen.sent
     made.end()
 
@@ -413,7 +400,7 @@ async def test_panels_are_reached_by_keys(made_run: Make) -> None:
         await until(pilot, lambda: screen.query_one("#log", Log).size.height > 15)
         assert "each step" not in shown(pilot.app)
         await pilot.press("escape")
-        await until(pilot, lambda: "each step" in shown(pilot.app))
+        await sees(pilot, "each step")
     made.end()
 
 
@@ -423,18 +410,18 @@ async def test_the_panels_fold_and_open_again(made_run: Make, size: tuple[int, i
     made.train(40)
     async with opened(made, size) as pilot:
         screen = pilot.app.screen
-        await until(pilot, lambda: "before, step 0" in shown(pilot.app))
+        await sees(pilot, "before, step 0")
         height = screen.query_one("#chart").size.height
         await pilot.press("tab", "z")
         await until(pilot, lambda: "before, step 0" not in shown(pilot.app))
         assert screen.query_one("#chart").size.height > height
         assert screen.active == "chart"
         for word in ("Samples", "Alerts (1)", "z Fold", "tokens seen"):
-            assert word in shown(pilot.app), word
+            await sees(pilot, word)
         await pilot.press("z")
-        await until(pilot, lambda: "before, step 0" in shown(pilot.app))
+        await sees(pilot, "before, step 0")
         await pilot.press("z", "l")
-        await until(pilot, lambda: "A red line." in shown(pilot.app))
+        await sees(pilot, "A red line.")
         assert not screen.folded
     made.end()
 
@@ -461,8 +448,8 @@ async def test_every_action_is_in_the_palette_and_in_help(made_run: Make) -> Non
         assert possible <= offered
         assert {"Pause", "Checkpoint", "Stop", "Discard", "Detach"} <= possible
         await pilot.press("f1")
-        await until(pilot, lambda: "how surprised the model is" in shown(app))
-        assert "Write a checkpoint at the next step." in shown(app)
+        await sees(pilot, "how surprised the model is")
+        await sees(pilot, "Write a checkpoint at the next step.")
     made.end()
 
 
@@ -491,7 +478,7 @@ async def test_the_language_is_changed_in_place(made_run: Make) -> None:
     async with opened(made) as pilot:
         await pilot.press("l", "f2")
         await until(pilot, lambda: "step" in shown(pilot.app) or "步" in shown(pilot.app))
-        await until(pilot, lambda: "a line" in shown(pilot.app) and "◆" in shown(pilot.app))
+        await sees(pilot, "a line", "◆")
         assert pilot.app.screen.panel == "console"
     made.end()
 
@@ -516,11 +503,11 @@ async def test_other_runs_are_drawn_beside_it(made_run: Make, monkeypatch: pytes
     two_others(made_run)
     async with opened(made, (120, 40)) as pilot:
         await pilot.press("o")
-        await until(pilot, lambda: "calm" in shown(pilot.app) and "bold" in shown(pilot.app))
+        await sees(pilot, "calm", "bold")
         await pilot.press("space", "down", "enter")
         await until(pilot, lambda: shown(pilot.app).count("✓") == 2)
         await pilot.press("escape")
-        await until(pilot, lambda: "b bold" in shown(pilot.app) and "c calm" in shown(pilot.app))
+        await sees(pilot, "b bold", "c calm")
         screen = pilot.app.screen
         chart = screen.query_one("#chart", Chart)
         legend = chart.render_line(1).text
@@ -531,7 +518,7 @@ async def test_other_runs_are_drawn_beside_it(made_run: Make, monkeypatch: pytes
         await until(pilot, lambda: "by tokens" in chart.render_line(0).text)
         assert "400k" in chart.render_line(chart.size.height - 1).text
         await pilot.press("f2")
-        await until(pilot, lambda: "按 token" in shown(pilot.app) and "b bold" in shown(pilot.app))
+        await sees(pilot, "按 token", "b bold")
         await pilot.press("f2", "o")
         await until(pilot, lambda: shown(pilot.app).count("✓") == 2)
         await pilot.press("space", "down", "space", "o")
@@ -550,7 +537,7 @@ async def test_a_mark_too_many_is_refused_in_words(made_run: Make) -> None:
         await pilot.press(*["space", "down"] * len(others))
         compare = pilot.app.screen
         assert [run.path for run in compare.chosen] == [other.path for other in reversed(others)][:MOST_BESIDE]
-        assert f"At most {MOST_BESIDE} runs fit beside this one" in shown(pilot.app)
+        await sees(pilot, f"At most {MOST_BESIDE} runs fit beside this one")
         await pilot.press("home", "space")
         assert "At most" not in shown(pilot.app)
         assert len(compare.chosen) == MOST_BESIDE - 1
@@ -564,10 +551,10 @@ async def test_a_run_beside_it_may_be_removed(made_run: Make) -> None:
     app = DashboardApp(made.run, owner=True, clock=made.clock)
     async with app.run_test(size=(120, 40)) as pilot:
         await app.push_screen(DashboardScreen(made.run, clock=made.clock, beside=[calm.run, bold.run]))
-        await until(pilot, lambda: "b calm" in shown(app) and "c bold" in shown(app))
+        await sees(pilot, "b calm", "c bold")
         assert app.screen.filled
         shutil.rmtree(calm.path)
-        await until(pilot, lambda: "b bold" in shown(app))
+        await sees(pilot, "b bold")
     made.end()
 
 
@@ -577,7 +564,7 @@ async def test_marked_runs_of_the_list_are_compared(made_run: Make) -> None:
     two_others(made_run)
     app = ListApp(made.path.parent, made.clock)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: made.run.id in shown(app))
+        await sees(pilot, made.run.id)
         await pilot.press("o")
         await until(pilot, lambda: any("Mark two or more runs" in said.message for said in app._notifications))
         await pilot.press("space", "space")
@@ -628,7 +615,7 @@ async def test_a_finished_run_says_whether_it_was_worth_it(made_run: Make) -> No
     made.train(300)
     made.finish()
     async with opened(made) as pilot:
-        await until(pilot, lambda: "✓ Finished" in shown(pilot.app))
+        await sees(pilot, "✓ Finished")
         text = shown(pilot.app)
         for expected in (
             "✓ Finished: 300 steps in 10m 09s.", "held-out loss 3.9000 → 0.7216 (-81%)", "loss 3.6422 → ",
@@ -649,10 +636,10 @@ async def test_a_run_that_ends_before_the_eyes(made_run: Make) -> None:
     made.train(300)
     async with opened(made) as pilot:
         made.state("saving")
-        await until(pilot, lambda: "saving" in shown(pilot.app))
+        await sees(pilot, "saving")
         made.finish()
-        await until(pilot, lambda: "✓ Finished" in shown(pilot.app))
-        await until(pilot, lambda: "after, step 300" in shown(pilot.app))
+        await sees(pilot, "✓ Finished")
+        await sees(pilot, "after, step 300")
         await pilot.press("q")
         await until(pilot, lambda: pilot.app.return_value == "ended")
 
@@ -678,7 +665,7 @@ async def test_a_failed_run_leads_back_to_the_answer_at_fault(made_run: Make) ->
         assert pilot.app.return_value is None
         made.alert("error", "The device ran out of memory.", "Take less.", option="training.micro_batch")
         made.finish("failed")
-        await until(pilot, lambda: "e Edit" in shown(pilot.app))
+        await sees(pilot, "e Edit")
         await pilot.press("e")
         await until(pilot, lambda: pilot.app.return_value == "edit")
         assert pilot.app.fault == "training.micro_batch"
@@ -709,10 +696,10 @@ async def test_from_the_list_of_runs_the_answers_open_in_the_same_app(made_run: 
     app = FinettyApp()
     async with app.run_test(size=(100, 30)) as pilot:
         await app.push_screen(RunsList(made.path.parent, clock=made.clock))
-        await until(pilot, lambda: made.run.id in shown(app))
+        await sees(pilot, made.run.id)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
-        await until(pilot, lambda: "e Edit" in shown(app))
+        await sees(pilot, "e Edit")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, Settings))
         await until(pilot, lambda: app.focused and app.focused.id == control_id("training.learning_rate"))
@@ -723,7 +710,7 @@ async def test_a_crashed_run_says_so_to_a_viewer(made_run: Make) -> None:
     made.train(123)
     async with opened(made, owner=False) as pilot:
         made.end()
-        await until(pilot, lambda: "✗ crashed" in shown(pilot.app) and f"resume {made.run.id}" in shown(pilot.app))
+        await sees(pilot, "✗ crashed", f"resume {made.run.id}")
         await pilot.press("q")
         await until(pilot, lambda: pilot.app.return_value == "ended")
 
@@ -750,23 +737,23 @@ async def test_the_list_of_runs_opens_one(made_run: Make, monkeypatch: pytest.Mo
     made.train(40)
     app = ListApp(made.path.parent, made.clock)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: made.run.id in shown(app))
-        assert "▶ running" in shown(app) and "40/300" in shown(app) and "20:26" in shown(app)
+        await sees(pilot, made.run.id)
+        await sees(pilot, "▶ running", "40/300", "20:26")
         made.steps(41, 50)
-        await until(pilot, lambda: "50/300" in shown(app))
+        await sees(pilot, "50/300")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DashboardScreen) and app.screen.view is not None)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, RunsList))
         made.end()
-        await until(pilot, lambda: "✗ crashed" in shown(app))
+        await sees(pilot, "✗ crashed")
 
 
 async def test_a_list_without_runs_says_how_to_make_one(made_run: Make, tmp_path: Path) -> None:
     made = made_run()
     app = ListApp(tmp_path / "none", made.clock)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "finetty demo" in shown(app))
+        await sees(pilot, "finetty demo")
 
 
 # Pictures
@@ -832,10 +819,10 @@ async def test_ascii_is_ascii(made_run: Make, monkeypatch: pytest.MonkeyPatch) -
     made.steps(1, 80)
     made.held_out(80)
     async with opened(made) as pilot:
-        await until(pilot, lambda: "o held-out" in shown(pilot.app))
+        await sees(pilot, "o held-out")
         assert shown(pilot.app).isascii()
         await pilot.press("p")
-        await until(pilot, lambda: "Asked: pause" in shown(pilot.app))
+        await sees(pilot, "Asked: pause")
         assert shown(pilot.app).isascii()
     made.end()
 

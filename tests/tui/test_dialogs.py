@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tui.wizard_pilot import settled, shown
+from tests.tui.wizard_pilot import settled
 from textual.widgets import Input
 
 from finetty.backend.recipe import Recipe
@@ -26,6 +26,8 @@ from finetty.tui.screens.load import LoadRecipe
 from finetty.tui.screens.setup.command_pane import CommandPane
 from finetty.tui.screens.tags import EditTags
 from finetty.tui.widgets.keybar import KeyBar
+
+from .looking import sees
 
 DIALOGS: dict[str, Callable[[Run], TranslatedDialog[Any]]] = {
     "question": lambda _run: Question(lambda: (_("Leave finetty?"), "", _("Leave"))),
@@ -114,8 +116,8 @@ async def test_the_language_is_a_key_in_every_dialog_and_takes_nothing_away(made
             await app.push_screen(dialog := make(made.run))
             await pilot.press(*("tt" if name in ("save", "load", "tags") else ""))
             for _language in ("zh_CN", "en"):
-                assert _(TITLES[name]).format(run=made.run.id) in shown(pilot), name
-                assert _("Commands") in shown(pilot), name
+                await sees(pilot, _(TITLES[name]).format(run=made.run.id))
+                await sees(pilot, _("Commands"))
                 await pilot.press("f2")
                 await pilot.pause()
             if typed := dialog.query(Input):

@@ -16,7 +16,8 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.exact import ExactFigure
 from finetty.tui.screens.fit import MakeFit
 
-from .wizard_pilot import MACHINE, settled, shown, wizard
+from .looking import sees
+from .wizard_pilot import MACHINE, settled, wizard
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -40,10 +41,10 @@ async def test_the_figure_becomes_exact_and_is_asked_for_again_when_a_choice_cha
     app = FinettyApp(recipe, "new")
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
-        assert "≈" in shown(pilot)
+        await sees(pilot, "≈")
         await exact_there(pilot)
         await settled(pilot)
-        assert "= " in shown(pilot)
+        await sees(pilot, "= ")
         before = wizard(pilot).state.plan
         wizard(pilot).take("method.rank", 64)
         assert wizard(pilot).state.plan.memory.exact is None
@@ -73,10 +74,10 @@ async def test_what_a_change_saves_becomes_exact_and_is_not_asked_for_any_longer
         await settled(pilot)
         dialog = app.screen
         assert isinstance(dialog, MakeFit)
-        assert "≈ −" in shown(pilot)
+        await sees(pilot, "≈ −")
         await until(lambda: {0, 1} <= set(dialog.prices.peaks))
         await settled(pilot)
-        assert "= −" in shown(pilot)
+        await sees(pilot, "= −")
         saved = dialog.prices.peaks[0] - dialog.prices.peaks[1]
         assert dialog.changes is not None and saved == pytest.approx(dialog.changes[0].saved, rel=0.2)
         await pilot.press("escape")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.tui.parrot import Parrot
-from tests.tui.test_dashboard import until
 from tests.tui.wizard_pilot import settled, wizard
 
 from finetty.backend.demo import RECIPE
@@ -27,6 +26,8 @@ from finetty.tui.screens.home import Home
 from finetty.tui.screens.preview import Preview
 from finetty.tui.screens.runs_list import RunsList
 from finetty.tui.screens.settings import Settings
+
+from .looking import until
 
 PRESSED = 60
 NAMED = (

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from rich.segment import Segment
-from tests.tui.test_dashboard import until
 from tests.tui.wizard_pilot import settled
 from textual.app import App
 
@@ -18,6 +17,8 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.dashboard_app import DashboardApp
 from finetty.tui.screens.dashboard import DashboardScreen
 from finetty.tui.screens.wizard import Wizard
+
+from .looking import until
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import SIZES, answer, commands, opened, shown, until
+from tests.tui.test_dashboard import SIZES, answer, commands, opened
 from textual.widgets import OptionList
 
 from finetty.backend.machine.host import HostReading
@@ -21,6 +21,8 @@ from finetty.tui.screens.dashboard import DashboardScreen
 from finetty.tui.screens.run_asks import RunAsks
 from finetty.tui.watch import Watch
 from finetty.tui.widgets.keybar import KeyBar
+
+from .looking import sees, shown, until
 
 Make = Callable[..., Any]
 
@@ -140,7 +142,7 @@ async def test_left_with_escape_it_waits_and_comes_back_by_its_key(made_run: Mak
         await until(pilot, lambda: asked(pilot.app))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, DashboardScreen))
-        await until(pilot, lambda: "it asks: a answers" in shown(pilot.app))
+        await sees(pilot, "it asks: a answers")
         assert pilot.app.screen.query_one(KeyBar).render().plain.startswith("a Answer")
         seen = pilot.app.screen.view
         await until(pilot, lambda: pilot.app.screen.view is not seen)
@@ -167,7 +169,7 @@ async def test_it_goes_when_somebody_else_has_answered(made_run: Make) -> None:
         await until(pilot, lambda: asked(pilot.app))
         made.end()
         await until(pilot, lambda: isinstance(pilot.app.screen, DashboardScreen))
-        await until(pilot, lambda: "crashed" in shown(pilot.app))
+        await sees(pilot, "crashed")
 
 
 async def test_what_lies_over_it_stays_when_somebody_else_has_answered(made_run: Make) -> None:
@@ -212,7 +214,7 @@ async def test_a_question_of_the_past_does_not_come_up(made_run: Make) -> None:
         assert pilot.app.screen.view.figures.question is None
         assert not asked(pilot.app)
         made.state("paused")
-        await until(pilot, lambda: "paused" in shown(pilot.app))
+        await sees(pilot, "paused")
         assert not asked(pilot.app)
     made.end()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import ListApp, shown, until
+from tests.tui.test_dashboard import ListApp
 from textual.widgets import Input
 
 from finetty.backend.recipe import Recipe
@@ -27,6 +27,8 @@ from finetty.tui.styles import STYLES
 from finetty.tui.text import size
 from finetty.tui.widgets.runs_table import RunsTable
 
+from .looking import sees, shown, until
+
 Make = Callable[..., Any]
 
 
@@ -39,14 +41,14 @@ async def test_a_waiting_run_has_its_place_and_can_be_taken_out(
     tag(run, add=["good"])
     app = ListApp(tmp_path, time.time)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "queued 1" in shown(app) and "#good" in shown(app))
+        await sees(pilot, "queued 1", "#good")
         await pilot.press("x")
-        await until(pilot, lambda: "stopped" in shown(app))
+        await sees(pilot, "stopped")
         assert waiting(tmp_path) == []
         await pilot.press("x")
         await until(pilot, lambda: any("does not wait" in said.message for said in app._notifications))
         archive(run)
-        await until(pilot, lambda: "put away; v shows them" in shown(app))
+        await sees(pilot, "put away; v shows them")
 
 
 async def test_a_runs_recipe_begins_another_at_the_review(made_run: Make) -> None:
@@ -56,7 +58,7 @@ async def test_a_runs_recipe_begins_another_at_the_review(made_run: Make) -> Non
     app = FinettyApp()
     async with app.run_test(size=(100, 30)) as pilot:
         await app.push_screen(RunsList(made.path.parent, clock=made.clock))
-        await until(pilot, lambda: made.run.id in shown(app))
+        await sees(pilot, made.run.id)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, Wizard))
         assert isinstance(app.screen, Wizard)
@@ -87,17 +89,17 @@ def test_a_run_that_is_stopped_when_it_asks_has_the_option_that_it_asked_for(mad
 async def test_words_keep_the_runs_that_hold_them_and_esc_lets_go_first(two_runs: Two) -> None:
     app, (first, second) = two_runs
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: first.id in shown(app) and second.id in shown(app))
+        await sees(pilot, first.id, second.id)
         await pilot.press("slash", *"GOOD")
         await until(pilot, lambda: second.id not in shown(app))
-        assert first.id in shown(app)
+        await sees(pilot, first.id)
         await app.speak("zh_CN")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "GOOD")
         await app.speak("en")
         await pilot.press(*" no-such-word")
-        await until(pilot, lambda: "No run has these words." in shown(app))
+        await sees(pilot, "No run has these words.")
         await pilot.press("escape")
-        await until(pilot, lambda: second.id in shown(app))
+        await sees(pilot, second.id)
         assert isinstance(app.screen, RunsList)
         assert not app.screen.query_one("#runs-search").display
         await pilot.press("slash", *"good", "enter")
@@ -171,9 +173,9 @@ async def test_a_run_is_put_away_shown_and_brought_back(two_runs: Two) -> None:
         await pilot.press("a")
         await until(pilot, lambda: first.id not in table_text(app))
         assert labels_of(first).archived
-        await until(pilot, lambda: "1 put away" in shown(app))
+        await sees(pilot, "1 put away")
         await pilot.press("v")
-        await until(pilot, lambda: "(archived)" in shown(app) and second.id in shown(app))
+        await sees(pilot, "(archived)", second.id)
         await highlight(pilot, first)
         await pilot.press("a")
         await until(pilot, lambda: "(archived)" not in shown(app))
@@ -181,7 +183,7 @@ async def test_a_run_is_put_away_shown_and_brought_back(two_runs: Two) -> None:
         archive(first)
         archive(second)
         await pilot.press("v")
-        await until(pilot, lambda: "put away; v shows them" in shown(app))
+        await sees(pilot, "put away; v shows them")
 
 
 async def test_tags_are_changed_in_a_line(two_runs: Two) -> None:
@@ -195,7 +197,7 @@ async def test_tags_are_changed_in_a_line(two_runs: Two) -> None:
         await app.speak("en")
         assert app.screen.query_one(Input).value == "good #fast"
         await pilot.press(*" !", "enter")
-        await until(pilot, lambda: "cannot be a tag" in shown(app))
+        await sees(pilot, "cannot be a tag")
         await pilot.press("escape")
         assert labels_of(first).tags == ("good",)
         await pilot.press("g")

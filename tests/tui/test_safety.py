@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import SIZES, opened, quick_and_still, shown, until
+from tests.tui.test_dashboard import SIZES, opened, quick_and_still
 
 from finetty.backend.machine import mounts
 from finetty.backend.machine.mounts import Mount
@@ -14,6 +14,8 @@ from finetty.backend.machine.session import LINGER, LOGIND
 from finetty.backend.messages import Finding
 from finetty.tui.ending import ending_lines
 from finetty.tui.follow import Follower
+
+from .looking import sees, shown, until
 
 Make = Callable[..., Any]
 KILLED = Finding("warning", None, LOGIND(), LINGER())
@@ -44,7 +46,7 @@ async def test_before_the_trainer_has_looked_nothing_is_said(made_run: Make) -> 
     async with opened(made) as pilot:
         assert "disconnect" not in shown(pilot.app)
         made.session()
-        await until(pilot, lambda: "safe to disconnect" in shown(pilot.app))
+        await sees(pilot, "safe to disconnect")
     made.end()
 
 
@@ -56,11 +58,11 @@ async def test_what_ends_it_at_logout_is_named_with_the_mend(made_run: Make) -> 
     made.state("running")
     made.steps(1, 5)
     async with opened(made, (100, 30)) as pilot:
-        await until(pilot, lambda: "not safe to disconnect: see Alerts" in shown(pilot.app))
-        assert "Alerts (1)" in shown(pilot.app)
+        await sees(pilot, "not safe to disconnect: see Alerts")
+        await sees(pilot, "Alerts (1)")
         await pilot.press("tab", "tab", "f")
-        await until(pilot, lambda: "KillUserProcesses=yes" in shown(pilot.app))
-        assert "loginctl enable-linger" in shown(pilot.app)
+        await sees(pilot, "KillUserProcesses=yes")
+        await sees(pilot, "loginctl enable-linger")
         made.session(KILLED)  # a resumed process finds the same
         made.steps(6, 7)
         await until(pilot, lambda: pilot.app.screen.view.step == 7)
@@ -79,8 +81,8 @@ async def test_a_whole_result_may_be_left_alone(made_run: Make, size: tuple[int,
         await until(pilot, lambda: "safe to shut down" in shown(pilot.app).splitlines()[0])
         assert "not safe" not in shown(pilot.app)
         (made.run.output / "adapter_model.safetensors").write_bytes(b"")
-        await until(pilot, lambda: "not safe to shut down" in shown(pilot.app))
-        assert "not whole: adapter_model.safetensors is missing" in shown(pilot.app)
+        await sees(pilot, "not safe to shut down")
+        await sees(pilot, "not whole: adapter_model.safetensors is missing")
     assert any("adapter_model.safetensors" in line for line in ending_lines(made.run))
     (made.run.output / "adapter_model.safetensors").write_bytes(b"weights")
     assert "safe to shut down: the result is whole and on the disk" in list(ending_lines(made.run))
@@ -92,8 +94,8 @@ async def test_a_result_that_goes_with_the_container_says_so(made_run: Make, mon
     made.train(300)
     made.finish()
     async with opened(made, (120, 40)) as pilot:
-        await until(pilot, lambda: "not safe to shut down" in shown(pilot.app))
-        assert "This is the container's own layer (overlay)" in shown(pilot.app)
+        await sees(pilot, "not safe to shut down")
+        await sees(pilot, "This is the container's own layer (overlay)")
     assert any("Copy" in line and made.run.id in line for line in ending_lines(made.run))
 
 
@@ -104,10 +106,10 @@ async def test_while_its_process_may_still_write_nothing_is_said(made_run: Make)
     made.state("finished")
     made.status(**made.run._claim())
     async with opened(made) as pilot:
-        await until(pilot, lambda: "Finished" in shown(pilot.app))
+        await sees(pilot, "Finished")
         assert "shut down" not in shown(pilot.app)
         made.end()
-        await until(pilot, lambda: "safe to shut down" in shown(pilot.app))
+        await sees(pilot, "safe to shut down")
 
 
 async def test_a_failed_run_says_what_is_on_the_disk(made_run: Make) -> None:
@@ -116,8 +118,8 @@ async def test_a_failed_run_says_what_is_on_the_disk(made_run: Make) -> None:
     made.alert("error", "The loss is lost.", "Take a lower rate.")
     made.finish("failed")
     async with opened(made) as pilot:
-        await until(pilot, lambda: "no result on the disk" in shown(pilot.app))
-        assert "There is no result." in shown(pilot.app)
+        await sees(pilot, "no result on the disk")
+        await sees(pilot, "There is no result.")
 
 
 async def test_the_result_of_an_earlier_end_does_not_count(made_run: Make) -> None:
@@ -129,4 +131,4 @@ async def test_the_result_of_an_earlier_end_does_not_count(made_run: Make) -> No
     made.state("failed")
     made.end()
     async with opened(made) as pilot:
-        await until(pilot, lambda: "no result on the disk" in shown(pilot.app))
+        await sees(pilot, "no result on the disk")

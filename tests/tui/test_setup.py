@@ -33,7 +33,8 @@ from finetty.tui.screens.setup.command_pane import CommandPane
 from finetty.tui.screens.wizard import Wizard
 from finetty.tui.styles.themes import suitable_theme
 
-from .wizard_pilot import GB, MACHINE, paste, settled, shown
+from .looking import sees, shown, until
+from .wizard_pilot import GB, MACHINE, paste, settled
 
 SMALL, LARGE = (80, 24), (120, 40)
 STEPS = ("look", "machine", "place", "source", "demo")
@@ -127,7 +128,7 @@ async def test_it_is_found_again_from_the_first_screen_and_left_to_it(monkeypatc
     app = FinettyApp()
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
-        assert "s Set up" in shown(pilot)
+        await sees(pilot, "s Set up")
         assert any(one.title == "Set up" for one in app.get_system_commands(app.screen))
         await pilot.press("s")
         await settled(pilot)
@@ -144,14 +145,16 @@ async def test_language_and_colours_are_seen_at_once_and_kept() -> None:
         assert pilot.app.theme == "finetty-dark"
         await pilot.press("right")
         await settled(pilot)
-        assert "欢迎" in shown(pilot) and kept_settings().language == "zh_CN"
+        await sees(pilot, "欢迎")
+        assert kept_settings().language == "zh_CN"
         assert os.environ["FINETTY_LANG"] == "zh_CN"
         await pilot.press("down", "right")
         await settled(pilot)
         assert pilot.app.theme == "finetty-light" and kept_settings().theme == "finetty-light"
         await pilot.press("f2")
         await settled(pilot)
-        assert "Welcome" in shown(pilot) and kept_settings().language == "en"
+        await sees(pilot, "Welcome")
+        assert kept_settings().language == "en"
     async with FinettyApp().run_test() as pilot:
         assert pilot.app.theme == "finetty-light"
 
@@ -211,11 +214,12 @@ async def test_an_agreed_command_shows_its_output_and_its_exit_code(monkeypatch:
         assert "It is done: exit code 0." in text
         await pilot.app.run_action("language")
         await settled(pilot)
-        assert "退出码 0" in shown(pilot) and "all of it" in shown(pilot)
+        await sees(pilot, "退出码 0", "all of it")
         await pilot.app.run_action("language")
         await pilot.press("enter")
         await settled(pilot)
-        assert "kernels was installed." in shown(pilot) and looked == [True]
+        await sees(pilot, "kernels was installed.")
+        assert looked == [True]
 
 
 async def test_what_is_installed_and_does_not_work_is_not_called_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +234,7 @@ async def test_what_is_installed_and_does_not_work_is_not_called_good(monkeypatc
         await ended(pilot)
         await pilot.press("enter")
         await settled(pilot)
-        assert "version 0.16.3 does not import: undefined symbol" in shown(pilot)
+        await sees(pilot, "version 0.16.3 does not import: undefined symbol")
         assert "was installed" not in shown(pilot)
 
 
@@ -238,7 +242,7 @@ async def test_a_torch_that_does_not_see_the_card_comes_first(monkeypatch: pytes
     monkeypatch.setattr("finetty.backend.machine.torch_here.card_fault", lambda: "no CUDA-capable device is detected")
     async with set_up("machine", LARGE) as pilot:
         assert "no CUDA-capable device is detected" in flat(pilot)
-        assert "Go on without it; it can be done later" in shown(pilot)
+        await sees(pilot, "Go on without it; it can be done later")
 
 
 async def test_an_older_look_that_answers_later_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,10 +276,10 @@ async def test_a_command_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         await settled(pilot)
         await pilot.press("y")
         await ended(pilot)
-        assert "no room left" in shown(pilot) and "It failed: exit code 1." in shown(pilot)
+        await sees(pilot, "no room left", "It failed: exit code 1.")
         await pilot.press("escape")
         await settled(pilot)
-        assert "was not installed: exit code 1" in shown(pilot)
+        await sees(pilot, "was not installed: exit code 1")
 
 
 async def test_a_command_is_cancelled_with_all_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +299,7 @@ async def test_a_command_is_cancelled_with_all_it_started(monkeypatch: pytest.Mo
         await until(pilot, lambda: isinstance(pilot.app.screen, Question))
         await pilot.press("y")
         await ended(pilot)
-        assert "It was cancelled: exit code" in shown(pilot)
+        await sees(pilot, "It was cancelled: exit code")
         await until(pilot, lambda: not is_there(child))
 
 
@@ -327,7 +331,7 @@ async def test_the_volume_is_proposed_and_what_is_chosen_holds() -> None:
         assert os.environ["FINETTY_RUNS"] == "/workspace/finetty/runs"
         await pilot.press("escape")
         await settled(pilot)
-        assert "/workspace/finetty/hub  chosen here" in shown(pilot)
+        await sees(pilot, "/workspace/finetty/hub  chosen here")
         await pilot.press("down", "enter")
         await settled(pilot)
         assert kept_settings().folder is None and "FINETTY_RUNS" not in os.environ
@@ -340,7 +344,8 @@ async def test_a_folder_of_ones_own_is_looked_at_first(rental: Path) -> None:
         await paste(pilot, "/proc/nowhere")
         await pilot.press("enter")
         await settled(pilot)
-        assert "/proc/nowhere cannot be written" in shown(pilot) and kept_settings().folder is None
+        await sees(pilot, "/proc/nowhere cannot be written")
+        assert kept_settings().folder is None
         await pilot.press(*["backspace"] * len("/proc/nowhere"))
         await paste(pilot, str(rental / "mine"))
         await pilot.press("enter")
@@ -370,16 +375,18 @@ async def test_a_mirror_and_modelscope_are_taken(monkeypatch: pytest.MonkeyPatch
         "finetty.backend.models.sources.reachable", lambda site: asked.append(site) or "mirror" in site
     )  # fmt: skip
     async with set_up("source", LARGE) as pilot:
-        assert "✗ huggingface.co does not answer" in shown(pilot)
+        await sees(pilot, "✗ huggingface.co does not answer")
         await pilot.press("right", "down")
         await paste(pilot, "hf-mirror.example")
-        assert "an address, as https://" in shown(pilot) and kept_settings().mirror is None
+        await sees(pilot, "an address, as https://")
+        assert kept_settings().mirror is None
         await pilot.press("home")
         await paste(pilot, "https://")
         await pilot.press("enter")
         await settled(pilot)
         assert kept_settings().mirror == "https://hf-mirror.example" == os.environ["HF_ENDPOINT"]
-        assert "✓ hf-mirror.example answers" in shown(pilot) and "https://hf-mirror.example" in asked
+        await sees(pilot, "✓ hf-mirror.example answers")
+        assert "https://hf-mirror.example" in asked
         await pilot.press("up", "up", "right")
         await settled(pilot)
         assert (kept_settings().mirror, kept_settings().source) == (None, "modelscope")
@@ -402,7 +409,7 @@ async def test_a_token_is_masked_checked_and_kept_where_the_hub_reads_it(
             await paste(pilot, "hf_wrongOne")
             assert "hf_wrong" not in shown(pilot)
             await pilot.press("enter")
-            await until(pilot, lambda: "does not know this token" in shown(pilot))
+            await sees(pilot, "does not know this token")
             await pilot.press(*["backspace"] * len("hf_wrongOne"))
             await paste(pilot, TOKEN)
             for _language in range(2):
@@ -421,11 +428,12 @@ async def test_a_token_is_masked_checked_and_kept_where_the_hub_reads_it(
 
 async def test_it_ends_with_the_demo() -> None:
     async with set_up("demo") as pilot:
-        assert "Start with the demo" in shown(pilot)
+        await sees(pilot, "Start with the demo")
         await pilot.press("enter")
         await pilot.pause()
         await until(pilot, lambda: isinstance(pilot.app.screen, Wizard))
-        assert "SmolLM2-135M-Instruct" in shown(pilot) and kept_settings().set_up
+        await sees(pilot, "SmolLM2-135M-Instruct")
+        assert kept_settings().set_up
 
 
 async def test_esc_loses_nothing_that_was_typed() -> None:
@@ -441,9 +449,9 @@ async def test_esc_loses_nothing_that_was_typed() -> None:
             await settled(pilot)
         assert at(pilot) == STEPS.index("machine")
         await go_to(pilot, "place")
-        assert "/some/where" in shown(pilot)
+        await sees(pilot, "/some/where")
         await go_to(pilot, "source")
-        assert "•" * len(TOKEN) in shown(pilot)
+        await sees(pilot, "•" * len(TOKEN))
 
 
 async def test_settings_that_cannot_be_kept_hold_and_say_so(rental: Path) -> None:
@@ -454,7 +462,7 @@ async def test_settings_that_cannot_be_kept_hold_and_say_so(rental: Path) -> Non
         assert os.environ["FINETTY_RUNS"] == "/workspace/finetty/runs"
         await pilot.press("escape")
         await settled(pilot)
-        assert "/workspace/finetty/runs  chosen here" in shown(pilot)
+        await sees(pilot, "/workspace/finetty/runs  chosen here")
 
 
 NAMED_KEYS = (
@@ -549,14 +557,6 @@ def walk(step: str) -> Any:
         await settled(pilot)
 
     return go
-
-
-async def until(pilot: Pilot[Any], is_so: Any) -> None:
-    for _round in range(3000):
-        if is_so():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError(f"it never came to that on this screen:\n{shown(pilot)}")
 
 
 async def settled_but_running(pilot: Pilot[Any]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tui.test_dashboard import until
 from textual.color import Color
 from textual.theme import Theme
 
@@ -16,6 +15,8 @@ from finetty.backend.settings import settings_path
 from finetty.tui.dashboard_app import DashboardApp
 from finetty.tui.screens.setup.look import THEME_NAMES
 from finetty.tui.styles.themes import CONTRAST, DARK, MUTED, SIXTEEN, THEMES, suitable_theme
+
+from .looking import until
 
 WORDS = ("foreground", "foreground-muted", "muted", "accent")
 TONES = tuple(f"text-{tone}" for tone in ("accent", "success", "warning", "error", "primary", "secondary"))

@@ -44,7 +44,8 @@ from finetty.tui.widgets.cards import MethodCards
 from finetty.tui.widgets.field import Entry, Field, control_id
 from finetty.tui.widgets.prose import Prose
 
-from .wizard_pilot import MACHINE, answer, left, paste, said, settled, shown, wizard
+from .looking import sees, shown
+from .wizard_pilot import MACHINE, answer, left, paste, said, settled, wizard
 
 SMALL, LARGE = (80, 24), (120, 40)
 FIELD_AT_FAULT = message("tests.field_at_fault", "That name is taken.")
@@ -89,7 +90,7 @@ async def test_a_run_is_started_by_keyboard_alone() -> None:
             assert wizard(pilot).standing.at == step
             await pilot.press("enter")
         assert wizard(pilot).standing.at == "review"
-        assert "Start training" in shown(pilot)
+        await sees(pilot, "Start training")
         await pilot.press("enter")
         assert isinstance(app.screen, Question)
         await pilot.press("y")
@@ -106,31 +107,31 @@ async def test_each_step_says_what_is_known_and_what_it_means() -> None:
     async with app.run_test(size=LARGE) as pilot:
         await settled(pilot)
         await paste(pilot, "Tiny-Llama-Instruct")
-        assert "LlamaForCausalLM" in shown(pilot)
-        assert "hiring someone" in shown(pilot)
+        await sees(pilot, "LlamaForCausalLM")
+        await sees(pilot, "hiring someone")
         await pilot.press("enter")
         await paste(pilot, "colours.jsonl")
-        assert "messages" in shown(pilot)
-        assert "40 rows" in shown(pilot)
-        assert "What is the colour of the sea" in shown(pilot)
+        await sees(pilot, "messages")
+        await sees(pilot, "40 rows")
+        await sees(pilot, "What is the colour of the sea")
         await pilot.press("enter")
         await settled(pilot)
-        assert "smart modules into a house" in shown(pilot)
-        assert "★ Recommended here: LoRA" in shown(pilot)
+        await sees(pilot, "smart modules into a house")
+        await sees(pilot, "★ Recommended here: LoRA")
         await pilot.press("down")
         await settled(pilot)
         assert "an MP3 instead of a FLAC" in said(pilot, "#meaning")
         assert "★ Recommended here instead: LoRA" in said(pilot, "#advice")
         await pilot.press("down")
-        assert "renovating some of the rooms" in shown(pilot)
+        await sees(pilot, "renovating some of the rooms")
         await pilot.press("down")
-        assert "pulling the house down" in shown(pilot)
+        await sees(pilot, "pulling the house down")
         await pilot.press("enter")
         await settled(pilot)
-        assert "<|im_start|>user↵" in shown(pilot)
-        assert "«The·sea·is·blue." in shown(pilot)
+        await sees(pilot, "<|im_start|>user↵")
+        await sees(pilot, "«The·sea·is·blue.")
         await pilot.press("ctrl+n")
-        assert "Row 2 of 40" in shown(pilot)
+        await sees(pilot, "Row 2 of 40")
 
 
 async def test_the_cards_say_what_each_method_takes_here_and_choose_method_and_bits_together() -> None:
@@ -174,7 +175,7 @@ async def test_what_16_bits_leave_no_room_for_is_recommended_in_4(home: Path, mo
         await settled(pilot)
         await wizard(pilot).open_step("method")
         await settled(pilot)
-        assert "◉ QLoRA ★" in shown(pilot)
+        await sees(pilot, "◉ QLoRA ★")
         assert "★ Recommended here: QLoRA · LoRA in 16 bits needs at least" in said(pilot, "#advice")
         await wizard(pilot).open_step("acceleration", "acceleration.unsloth")
         await settled(pilot)
@@ -197,7 +198,7 @@ async def test_going_back_keeps_every_answer() -> None:
             await pilot.press("escape")
         assert wizard(pilot).standing.at == "model"
         await settled(pilot)
-        assert "Tiny-Llama-Instruct" in shown(pilot)
+        await sees(pilot, "Tiny-Llama-Instruct")
         await pilot.press("enter", "enter", "enter", "enter")
         assert wizard(pilot).state.draft.recipe == before
         await pilot.press(*["escape"] * 5)
@@ -259,7 +260,7 @@ async def test_a_missing_model_holds_the_step_and_says_why() -> None:
         await paste(pilot, "./not-here")
         await pilot.press("enter")
         assert wizard(pilot).standing.at == "model"
-        assert "✗" in shown(pilot)
+        await sees(pilot, "✗")
 
 
 async def test_what_is_typed_while_the_machine_is_looked_at_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,8 +280,8 @@ async def test_what_is_typed_while_the_machine_is_looked_at_stays(home: Path, mo
         await settled(pilot)
         await pilot.press(*"Llama-Instruct")
         await settled(pilot)
-        assert "LlamaForCausalLM" in shown(pilot)
-        assert "someone/Tiny" in shown(pilot)
+        await sees(pilot, "LlamaForCausalLM")
+        await sees(pilot, "someone/Tiny")
         await pilot.press("tab", "down", "enter")
         assert wizard(pilot).state.draft.recipe.model.path == "someone/Tiny"
 
@@ -300,14 +301,14 @@ async def test_a_model_of_the_hub_is_downloaded_on_enter_and_read(
     async with app.run_test(size=LARGE) as pilot:
         await settled(pilot)
         await paste(pilot, "someone/Tiny")
-        assert "not on this machine" in shown(pilot)
-        assert "↵ downloads it now, while you go on" in shown(pilot)
+        await sees(pilot, "not on this machine")
+        await sees(pilot, "↵ downloads it now, while you go on")
         await pilot.press("enter")
         assert wizard(pilot).standing.at == "data"
         while not wizard(pilot).state.known.model.facts:
             await settled(pilot)
         await pilot.press("escape")
-        assert "LlamaForCausalLM" in shown(pilot)
+        await sees(pilot, "LlamaForCausalLM")
 
 
 @pytest.fixture
@@ -331,7 +332,7 @@ async def test_the_demo_brings_its_model_by_itself_while_the_person_reads_on(slo
     app = FinettyApp(draft=load_recipe(DEMO_RECIPE), start="demo")
     async with app.run_test(size=LARGE) as pilot:
         await settled(pilot)
-        assert "Downloading HuggingFaceTB/SmolLM2-135M-Instruct from huggingface.co" in shown(pilot)
+        await sees(pilot, "Downloading HuggingFaceTB/SmolLM2-135M-Instruct from huggingface.co")
         await pilot.press(*["enter"] * 5)
         assert wizard(pilot).standing.at == "review"
         assert wizard(pilot).state.plan.memory.live is not None  # type: ignore[union-attr]
@@ -340,22 +341,22 @@ async def test_the_demo_brings_its_model_by_itself_while_the_person_reads_on(slo
         while not wizard(pilot).state.known.model.facts:
             await settled(pilot)
         await settled(pilot)
-        assert "▶ Start training" in shown(pilot)
+        await sees(pilot, "▶ Start training")
 
 
 async def test_the_review_downloads_what_alone_is_missing_and_goes_on(answered: Recipe, slow_download: Event) -> None:
     app = FinettyApp(draft=with_values(answered, {"model.path": DEMO_MODEL}), start="new")
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
-        assert "Download the model, then start" in shown(pilot)
+        await sees(pilot, "Download the model, then start")
         await pilot.press("enter")
         await settled(pilot)
         assert wizard(pilot).standing.at == "review"
-        assert "270.0 MB" in shown(pilot)
+        await sees(pilot, "270.0 MB")
         slow_download.set()
         while not isinstance(app.screen, Question):
             await settled(pilot)
-        assert "Start training?" in shown(pilot)
+        await sees(pilot, "Start training?")
 
 
 async def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +369,7 @@ async def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -
         while wizard(pilot).state.fetching is not None:
             await settled(pilot)
         await pilot.press("escape")
-        assert "cannot be reached" in shown(pilot)
+        await sees(pilot, "cannot be reached")
         assert wizard(pilot).state.can_fetch
 
 
@@ -377,7 +378,7 @@ async def test_words_find_models_of_the_catalogue_and_enter_takes_one() -> None:
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         await paste(pilot, "qwen3 1.7b bsae")
-        assert "Qwen/Qwen3-1.7B-Base" in shown(pilot)
+        await sees(pilot, "Qwen/Qwen3-1.7B-Base")
         assert "bloom" not in shown(pilot)
         await pilot.press("enter")
         await settled(pilot)
@@ -389,7 +390,7 @@ async def test_words_find_models_of_the_catalogue_and_enter_takes_one() -> None:
         await settled(pilot)
         assert wizard(pilot).state.draft.recipe.model.path == "Qwen/Qwen3-1.7B-Base"
         assert wizard(pilot).standing.at == "model"
-        assert "↵ downloads it, ≈ " in shown(pilot)
+        await sees(pilot, "↵ downloads it, ≈ ")
 
 
 async def test_the_list_is_narrowed_by_a_tag_and_by_what_fits_here() -> None:
@@ -397,22 +398,22 @@ async def test_the_list_is_narrowed_by_a_tag_and_by_what_fits_here() -> None:
     async with app.run_test(size=LARGE) as pilot:
         await settled(pilot)
         await paste(pilot, "qwen2.5 coder")
-        assert "Qwen/Qwen2.5-Coder-32B-Instruct" in shown(pilot)
-        assert "Qwen/Qwen2.5-Coder-0.5B " in shown(pilot)
+        await sees(pilot, "Qwen/Qwen2.5-Coder-32B-Instruct")
+        await sees(pilot, "Qwen/Qwen2.5-Coder-0.5B ")
         await pilot.press("ctrl+f")
         await settled(pilot)
         assert "Qwen/Qwen2.5-Coder-32B" not in shown(pilot)
-        assert "that fit this machine" in shown(pilot)
+        await sees(pilot, "that fit this machine")
         await pilot.press("ctrl+t")
         await settled(pilot)
         await pilot.press("down", "enter")
         await settled(pilot)
         assert wizard(pilot).state.wanted.tag == "Instruct"
-        assert "Qwen/Qwen2.5-Coder-0.5B-Instruct" in shown(pilot)
+        await sees(pilot, "Qwen/Qwen2.5-Coder-0.5B-Instruct")
         assert "Qwen/Qwen2.5-Coder-0.5B " not in shown(pilot)
         await pilot.press("ctrl+f")
         await settled(pilot)
-        assert "Qwen/Qwen2.5-Coder-32B-Instruct" in shown(pilot)
+        await sees(pilot, "Qwen/Qwen2.5-Coder-32B-Instruct")
 
 
 async def test_a_folder_that_is_typed_narrows_nothing_and_is_read() -> None:
@@ -420,8 +421,8 @@ async def test_a_folder_that_is_typed_narrows_nothing_and_is_read() -> None:
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         await paste(pilot, "Tiny-Llama-Instruct")
-        assert "LlamaForCausalLM" in shown(pilot)
-        assert "the first 60 models" in shown(pilot)
+        await sees(pilot, "LlamaForCausalLM")
+        await sees(pilot, "the first 60 models")
         await pilot.press("enter")
         assert wizard(pilot).standing.at == "data"
 
@@ -433,7 +434,7 @@ async def test_a_quantized_checkpoint_is_said_to_be_of_no_use() -> None:
         await paste(pilot, "Qwen3-8B-AWQ")
         await pilot.press("enter")
         await settled(pilot)
-        assert "quantized already (awq)" in shown(pilot)
+        await sees(pilot, "quantized already (awq)")
         await pilot.press("ctrl+f")
         await settled(pilot)
         assert "Qwen/Qwen3-8B-AWQ " not in shown(pilot)
@@ -463,9 +464,9 @@ async def test_a_long_file_shows_its_first_rows_while_the_others_are_read(
         while not begun.is_set():
             await pilot.pause(0.01)
         await pilot.pause(0.1)
-        assert "the first 500 rows" in shown(pilot)
-        assert "reading … 34%, 700 rows so far" in shown(pilot)
-        assert "ask 0" in shown(pilot)
+        await sees(pilot, "the first 500 rows")
+        await sees(pilot, "reading … 34%, 700 rows so far")
+        await sees(pilot, "ask 0")
         assert not wizard(pilot).state.errors
         await pilot.press("enter")
         assert wizard(pilot).standing.at == "method"
@@ -482,9 +483,9 @@ async def test_the_preview_shows_any_row_and_its_difference_to_the_own_template(
         await settled(pilot)
         preview = app.screen
         assert isinstance(preview, Preview)
-        assert "Row 1 of 40" in shown(pilot)
-        assert "«·The·sea·is·blue.<|im_end|>»" in shown(pilot)
-        assert "− <|im_start|>" in shown(pilot)
+        await sees(pilot, "Row 1 of 40")
+        await sees(pilot, "«·The·sea·is·blue.<|im_end|>»")
+        await sees(pilot, "− <|im_start|>")
         lengths = preview.lengths
         assert lengths is not None
         await pilot.press("l")
@@ -495,7 +496,7 @@ async def test_the_preview_shows_any_row_and_its_difference_to_the_own_template(
         await settled(pilot)
         row = preview.rows[preview.at]
         first = next(iter(preview.encoder.encode_rows([row]))).sequences[0]
-        assert f" {first.ids[0]}   " in shown(pilot)
+        await sees(pilot, f" {first.ids[0]}   ")
         preview.cutoff = max(lengths) - 1
         await pilot.press("c")
         assert lengths[preview.at] == max(lengths)
@@ -514,9 +515,9 @@ async def test_the_first_screen_names_the_largest_models_that_fit() -> None:
         await settled(pilot)
         found = largest(MACHINE)
         assert found["LoRA"].parameters < found["QLoRA"].parameters  # type: ignore[operator]
-        assert "The largest model that fits: LoRA " in shown(pilot)
-        assert str(found["QLoRA"].hub).rsplit("/", 1)[-1] in shown(pilot)
-        assert "Check this machine" in shown(pilot)
+        await sees(pilot, "The largest model that fits: LoRA ")
+        await sees(pilot, str(found["QLoRA"].hub).rsplit("/", 1)[-1])
+        await sees(pilot, "Check this machine")
 
 
 async def test_an_expert_starts_a_recipe_in_few_keys(answered: Recipe) -> None:
@@ -562,7 +563,7 @@ async def test_a_loaded_recipe_takes_the_answers_place_and_they_can_be_had_back(
         await pilot.press("ctrl+l")
         await settled(pilot)
         assert isinstance(app.screen, LoadRecipe)
-        assert "recipes/" in shown(pilot)
+        await sees(pilot, "recipes/")
         assert "colours.jsonl" not in app.screen.names
         await pilot.press(*"rec")
         await settled(pilot)
@@ -640,7 +641,7 @@ async def test_a_broken_line_is_named_with_its_place(home: Path) -> None:
         await paste(pilot, "Tiny-Llama-Instruct")
         await pilot.press("enter")
         await paste(pilot, "broken.jsonl")
-        assert "broken.jsonl:2" in shown(pilot)
+        await sees(pilot, "broken.jsonl:2")
 
 
 async def test_the_start_is_refused_and_leads_to_the_fault(answered: Recipe) -> None:
@@ -648,7 +649,7 @@ async def test_the_start_is_refused_and_leads_to_the_fault(answered: Recipe) -> 
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         assert wizard(pilot).standing.at == "review"
-        assert "to mend first" in shown(pilot)
+        await sees(pilot, "to mend first")
         await pilot.press("enter")
         await settled(pilot)
         assert wizard(pilot).standing.at == "data"
@@ -829,7 +830,7 @@ async def test_a_change_of_language_keeps_step_focus_and_answers(answered: Recip
         assert app.focused.id == focused
         assert wizard(pilot).state.draft.recipe == before
         await pilot.press("f2")
-        assert "What is trained" in shown(pilot)
+        await sees(pilot, "What is trained")
 
 
 async def test_a_recipe_is_saved_under_a_name_and_never_over_another_unasked(answered: Recipe, home: Path) -> None:
@@ -867,8 +868,8 @@ async def test_strange_text_is_shown_as_text(home: Path) -> None:
         await answer(pilot, "Tiny-Llama-Instruct", "odd.jsonl")
         await pilot.press("escape")
         await settled(pilot)
-        assert "[red]hi[/red] \\x1b[31m" in shown(pilot)
-        assert "\\u202eabc" in shown(pilot)
+        await sees(pilot, "[red]hi[/red] \\x1b[31m")
+        await sees(pilot, "\\u202eabc")
         assert "\x1b" not in shown(pilot)
 
 
@@ -891,13 +892,13 @@ async def test_a_key_makes_a_run_fit_change_by_change(too_large: Recipe) -> None
         await settled(pilot)
         assert wizard(pilot).standing.at == "review"
         assert wizard(pilot).state.plan.memory.verdict == "over"  # type: ignore[union-attr]
-        assert "F3 makes it fit" in shown(pilot)
+        await sees(pilot, "F3 makes it fit")
         await pilot.press("f3")
         await settled(pilot)
         dialog = app.screen
         assert isinstance(dialog, MakeFit)
-        assert "2048 → " in shown(pilot)
-        assert "goes through in" in shown(pilot)
+        await sees(pilot, "2048 → ")
+        await sees(pilot, "goes through in")
         first = dialog.changes[0] if dialog.changes else None
         assert first is not None
         await pilot.press("enter")
@@ -918,7 +919,7 @@ async def test_all_changes_at_once_leave_a_run_that_fits(too_large: Recipe) -> N
         await pilot.press("a")
         await settled(pilot)
         assert wizard(pilot).state.plan.memory.verdict == "fits"  # type: ignore[union-attr]
-        assert "✓ fits on Xeon" in shown(pilot)
+        await sees(pilot, "✓ fits on Xeon")
         await pilot.press("escape", "f3")
         assert app.screen is wizard(pilot)
 
@@ -973,7 +974,7 @@ async def test_help_explains_the_focused_part_and_the_palette_knows_every_action
         await settled(pilot)
         await pilot.press("f1")
         await settled(pilot)
-        assert language._(options()["method.rank"].help) in shown(pilot)
+        await sees(pilot, language._(options()["method.rank"].help))
         await pilot.press("escape", "escape")
         await settled(pilot)
         said = {command.help for command in app.get_system_commands(app.screen)}

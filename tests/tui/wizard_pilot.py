@@ -11,6 +11,8 @@ from finetty.tui.app import FinettyApp
 from finetty.tui.screens.wizard import Wizard
 from finetty.tui.widgets.prose import Prose
 
+from .looking import shown
+
 GB = 1 << 30
 MACHINE = MachineFacts(
     hostname="box",
@@ -71,11 +73,6 @@ def wizard(pilot: Pilot[object]) -> Wizard:
     app = pilot.app
     assert isinstance(app, FinettyApp)
     return next(screen for screen in app.screen_stack if isinstance(screen, Wizard))
-
-
-def shown(pilot: Pilot[object]) -> str:
-    """The screen's text, line by line."""
-    return "\n".join("".join(segment.text for segment in line) for line in pilot.app.screen._compositor.render_strips())
 
 
 def said(pilot: Pilot[object], place: str) -> str:
