@@ -39,7 +39,7 @@ test: check .venv/.demo-model
 	$(BIN)/python -m pytest -m "not proof" --numprocesses 2 --dist worksteal
 
 proof: .venv/.developed .venv/.demo-model
-	$(BIN)/python -m pytest -m proof
+	$(BIN)/python -m pytest -m proof --numprocesses 2 --dist worksteal
 
 screenshots: .venv/.developed .venv/.demo-model
 	$(BIN)/python -m tools.screenshots
