@@ -121,10 +121,10 @@ class BaseApp(App[Result]):
         self.action_leave()
 
     def action_command_palette(self) -> None:
-        from textual.command import CommandPalette
+        from finetty.tui.widgets.palette import Palette
 
-        if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder=_("Search for an action …"), id="--command-palette"))
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(placeholder=_("Search for an action …"), id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: every action that the focus, the screen or the app can do now, and the themes."""

@@ -123,9 +123,10 @@ def test_it_reads_nothing_and_what_it_leaves_behind_ends_with_it() -> None:
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_cancelled_command_ends_with_all_its_children(stubborn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetty.backend.machine.running.SECONDS_TO_END", 0.1 if stubborn else 30)
-    deaf = "for one in (signal.SIGINT, signal.SIGTERM): signal.signal(one, signal.SIG_IGN)\n" if stubborn else ""
+    heard = "signal.SIG_IGN" if stubborn else "signal.SIG_DFL"  # said to both: tests in the background ignore Ctrl+C
+    ears = f"for one in (signal.SIGINT, signal.SIGTERM): signal.signal(one, {heard})\n"
     child = (
-        f"import signal, subprocess, time\n{deaf}"
+        f"import signal, subprocess, time\n{ears}"
         "print(subprocess.Popen(['sleep', '600']).pid, flush=True)\ntime.sleep(600)"
     )
     running = Running([sys.executable, "-c", child])

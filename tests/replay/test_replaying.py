@@ -18,25 +18,29 @@ JOB = Job(rank=8, compute="fp16", mixed=False, length=128, micro_batch=2, attent
 T4 = Card("T4", None, flash=False)
 
 
+SOON = [
+    {"attention": "eager", "accumulates": False},
+    {"method": "full", "compute": "fp32", "optimizer": "adamw"},
+    {"method": "full", "compute": "bf16", "mixed": None, "optimizer": "paged_adamw_8bit"},
+    {"method": "freeze", "layers": 2, "optimizer": "adafactor"},
+    {"quantization": "nf4", "upcast": True, "checkpointing": True},
+    {"loss": "in_place", "shifts_logits": True, "widens_logits": True, "fused_adapters": True, "dropout": 0.1},
+]
+AT_LENGTH = [
+    {"checkpointing": True, "optimizer": "adamw"},
+    {"attention": "fa2", "compute": "bf16", "mixed": None, "dropout": 0.1, "loss": "chunked"},
+    {"repeats": None, "library_trainer": False, "keeps_outputs": True},
+    {"liger": True, "compute": "bf16", "mixed": None, "checkpointing": True},
+    {"checkpointing": True, "reentrant": True, "attention": "fa2", "repeats": True},
+    {"quantization": "nf4", "double_quantization": False, "optimizer": "paged_adamw_8bit"},
+    {"quantization": "int8", "compute": "bf16", "mixed": None, "checkpointing": True},
+    {"packed": True, "micro_batch": 1, "noise": True, "offloading": True},
+]
+"""Up to twelve seconds each: among the slow proofs."""
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"checkpointing": True, "optimizer": "adamw"},
-        {"attention": "eager", "accumulates": False},
-        {"attention": "fa2", "compute": "bf16", "mixed": None, "dropout": 0.1, "loss": "chunked"},
-        {"repeats": None, "library_trainer": False, "keeps_outputs": True},
-        {"method": "full", "compute": "fp32", "optimizer": "adamw"},
-        {"method": "full", "compute": "bf16", "mixed": None, "optimizer": "paged_adamw_8bit"},
-        {"liger": True, "compute": "bf16", "mixed": None, "checkpointing": True},
-        {"method": "freeze", "layers": 2, "optimizer": "adafactor"},
-        {"quantization": "nf4", "upcast": True, "checkpointing": True},
-        {"loss": "in_place", "shifts_logits": True, "widens_logits": True, "fused_adapters": True, "dropout": 0.1},
-        {"checkpointing": True, "reentrant": True, "attention": "fa2", "repeats": True},
-        {"quantization": "nf4", "double_quantization": False, "optimizer": "paged_adamw_8bit"},
-        {"quantization": "int8", "compute": "bf16", "mixed": None, "checkpointing": True},
-        {"packed": True, "micro_batch": 1, "noise": True, "offloading": True},
-    ],
-    ids=str,
+    "changes", [*SOON, *(pytest.param(changes, marks=pytest.mark.proof) for changes in AT_LENGTH)], ids=str
 )
 def test_few_layers_for_many_give_the_same_as_all(changes: dict[str, Any], configured: Configured) -> None:
     folder, job = configured(num_hidden_layers=8), replace(JOB, **changes)

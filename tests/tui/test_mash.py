@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,12 @@ from finetty.tui.screens.home import Home
 from finetty.tui.screens.preview import Preview
 from finetty.tui.screens.runs_list import RunsList
 from finetty.tui.screens.settings import Settings
+from finetty.tui.screens.wizard import Wizard
 
 from .looking import until
+from .mashing import COUNTS, KEYS, struck
 
-PRESSED = 60
-NAMED = (
-    "enter escape tab shift+tab up down left right space home end pageup pagedown backspace delete f1 f2 ctrl+n ctrl+p"
-    " ctrl+b ctrl+t ctrl+c shift+left shift+right"
-)
-KEYS = [*NAMED.split(), *"abcdefgklmnopqrstuwxyz0123+-,./=漢"]
+pytestmark = pytest.mark.parametrize("count", COUNTS)
 
 
 @pytest.fixture(autouse=True)
@@ -49,39 +45,39 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "create", lambda *_a, **_k: pytest.fail("a run was started"))
 
 
-async def mash(pilot: Any, seed: int, back: Callable[[], Any]) -> None:
-    """Press keys; wherever they lead, `back` opens the screen again."""
-    dice = random.Random(seed)
-    for _key in range(PRESSED):
-        await pilot.press(dice.choice(KEYS))
-        await back()
-        assert pilot.app.is_running
-    assert pilot.app.return_value is None
-
-
 @pytest.mark.parametrize("key", ["ctrl+o", "f4", None], ids=["settings", "preview", "fit"])
-async def test_over_the_wizard(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_over_the_wizard(key: str | None, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     no_run(monkeypatch)
     over = {"ctrl+o": Settings, "f4": Preview, None: MakeFit}[key]
     app, opened = FinettyApp(draft=load_recipe(RECIPE), start="new"), 0
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
 
-        async def back() -> None:
+        async def back() -> None:  # wherever the keys have led
             nonlocal opened
+            if not any(isinstance(screen, Wizard) for screen in app.screen_stack):
+                await app.open_wizard()
+                await settled(pilot)
             if not any(isinstance(screen, over) for screen in app.screen_stack):
-                await pilot.press("escape", *([key] if key else []))
-            if not key and app.screen is wizard(pilot):
-                await app.push_screen(MakeFit(wizard(pilot)))
+                if app.screen is not wizard(pilot):
+                    await pilot.press("escape")
+                elif key:
+                    await pilot.press(key)
+                else:
+                    await app.push_screen(MakeFit(wizard(pilot)))
             opened += isinstance(app.screen, over)
 
-        await mash(pilot, 5, back)
+        async for _key in struck(pilot, KEYS, count, seed=5):
+            await back()
+        assert app.return_value is None
         assert Draft.kept(draft_path()).recipe.model.path
     assert opened > 10, "what should have been mashed was not open"
 
 
 @pytest.mark.parametrize(("screen", "seed"), [(Home, 1), (Check, 2)])
-async def test_the_first_screen_and_the_machines(screen: type[Any], seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_first_screen_and_the_machines(
+    screen: type[Any], seed: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_run(monkeypatch)
     app = FinettyApp()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -91,11 +87,13 @@ async def test_the_first_screen_and_the_machines(screen: type[Any], seed: int, m
             if screen is Check and not isinstance(app.screen, Check) and isinstance(app.screen, Home):
                 await app.push_screen(Check())
 
-        await mash(pilot, seed, back)
+        async for _key in struck(pilot, KEYS, count, seed=seed):
+            await back()
+        assert app.return_value is None
 
 
 async def test_the_list_of_runs_and_the_comparison(
-    made_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    made_run: Callable[..., Any], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_keeping, "remove_run", lambda *_a: pytest.fail("a run was deleted"))
     made = made_run()
@@ -113,17 +111,16 @@ async def test_the_list_of_runs_and_the_comparison(
             elif isinstance(app.screen, DashboardScreen) and not app.screen.beside:
                 await app.push_screen(Compare(made.run, ()), app.screen._compare)
 
-        await mash(pilot, 3, back)
+        async for _key in struck(pilot, KEYS, count, seed=3):
+            await back()
+        assert app.return_value is None
     assert {path.name for path in made.path.parent.iterdir()} >= {made.path.name, other.path.name}
     made.end()
 
 
-async def test_the_conversation(made_run: Callable[..., Any]) -> None:
+async def test_the_conversation(made_run: Callable[..., Any], count: int) -> None:
     made = made_run()
     app = ChatApp(made.run, open_talker=Parrot)  # type: ignore[arg-type]
-    dice = random.Random(4)
     async with app.run_test(size=(80, 24)) as pilot:
-        for _key in range(PRESSED):
-            await pilot.press(dice.choice([key for key in KEYS if key not in ("escape", "ctrl+c")]))
-            assert app.is_running
-        assert app._exception is None
+        async for _key in struck(pilot, [key for key in KEYS if key not in ("escape", "ctrl+c")], count, seed=4):
+            pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from finetty.tui.watch import Watch
 from finetty.tui.widgets.keybar import KeyBar
 
 from .looking import sees, shown, until
+from .mashing import COUNTS, struck
 
 Make = Callable[..., Any]
 
@@ -101,19 +101,17 @@ async def test_no_key_in_passing_answers(made_run: Make, monkeypatch: pytest.Mon
     made.end()
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("count", COUNTS)
 async def test_mashed_keys_answer_nothing(made_run: Make, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(dialogs, "SETTLED", 60.0)
     made = made_run()
     made.train(40)
     keys = [*"apcxsgqzfmnNly/", "enter", "escape", "up", "down", "space", "tab", "f1", "f2", "backspace"]
-    dice = random.Random(5)
     async with opened(made) as pilot:
         asks(made)
         await until(pilot, lambda: asked(pilot.app))
-        await pilot.press(*(dice.choice(keys) for _ in range(count)))
-        assert pilot.app._exception is None
-        assert pilot.app.return_value is None
+        async for _key in struck(pilot, keys, count, seed=5):
+            assert pilot.app.return_value is None
         assert set(commands(made)) <= {"checkpoint"}
     made.end()
 

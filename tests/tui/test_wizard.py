@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,7 +43,8 @@ from finetty.tui.widgets.cards import MethodCards
 from finetty.tui.widgets.field import Entry, Field, control_id
 from finetty.tui.widgets.prose import Prose
 
-from .looking import sees, shown
+from .looking import sees, shown, until
+from .mashing import COUNTS, struck
 from .wizard_pilot import MACHINE, answer, left, paste, said, settled, wizard
 
 SMALL, LARGE = (80, 24), (120, 40)
@@ -772,14 +772,12 @@ async def test_every_field_says_beside_it_what_is_wrong_as_it_is_typed(answered:
                 continue
             before = wizard(pilot).state.draft.text(field.option)
             wizard(pilot).take_text(field.option, wrong.get(field.option, "nonsense"))
-            await settled(pilot)
             note = field.query_one(".note", Prose)
-            assert note.has_class("-fault"), field.option
+            await until(pilot, lambda note=note: note.has_class("-fault"))
             assert note.render().plain.startswith("✗ "), field.option  # type: ignore[union-attr]
             assert len(app.screen_stack) == 3, "no dialog"
             wizard(pilot).take_text(field.option, before)
-            await settled(pilot)
-            assert not note.has_class("-fault"), field.option
+            await until(pilot, lambda note=note: not note.has_class("-fault"))
         assert len(fields) > 25
 
 
@@ -1036,18 +1034,16 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("count", COUNTS)
 async def test_mashed_keys_never_crash_start_or_lose(
-    seed: int, answered: Recipe, monkeypatch: pytest.MonkeyPatch
+    count: int, answered: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogs, "SETTLED", 60.0)
     monkeypatch.setattr(Run, "create", lambda *_a, **_k: pytest.fail("a run was started"))
-    keys = random.Random(seed)
     app = FinettyApp(draft=answered, start="new")
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
-        for _key in range(200):
-            await pilot.press(keys.choice(KEYS))
+        async for _key in struck(pilot, KEYS, count, seed=1):
             for screen in app.screen_stack:
                 if isinstance(screen, Wizard):
                     draft = screen.state.draft
@@ -1057,16 +1053,15 @@ async def test_mashed_keys_never_crash_start_or_lose(
     assert app.return_value is None
 
 
-@pytest.mark.parametrize("seed", [3])
-async def test_moving_about_changes_no_answer(seed: int, answered: Recipe) -> None:
+@pytest.mark.parametrize("count", COUNTS)
+async def test_moving_about_changes_no_answer(count: int, answered: Recipe) -> None:
     moves = ["enter", "escape", "tab", "shift+tab", "ctrl+r", "ctrl+o", "ctrl+g", "ctrl+n", "f1", "f2", "pagedown"]
-    keys = random.Random(seed)
     app = FinettyApp(draft=answered, start="new")
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         before = wizard(pilot).state.draft.anchored
-        for _key in range(120):
-            await pilot.press(keys.choice(moves))
+        async for _key in struck(pilot, moves, count, seed=3):
+            pass
         await settled(pilot)
     assert Draft.kept(draft_path()).recipe == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from typing import TypeVar
 
 from textual.await_complete import AwaitComplete
@@ -17,15 +18,41 @@ HEIGHTS = [(0, "-short"), (30, "-tall")]
 class TranslatedScreen(Screen[Result]):
     """Recomposes on a change of language; subclasses draw from the app's state and never keep an answer themselves."""
 
+    def __init__(self, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(name, id, classes)
+        self.changing = Lock()
+        """Held while parts of the screen take others' place: whoever else wants to, waits."""
+
     async def relabel(self) -> None:
-        focused = self.focused.id if self.focused else None
-        await self.recompose()
-        await self.redrawn()
-        if focused and (again := self.query(f"#{focused}")):
-            again.first().focus()
+        async with self.changing:
+            focused = self.focused.id if self.focused else None
+            await self.recompose()
+            await self.redrawn()
+            if focused and (again := self.query(f"#{focused}")):
+                again.first().focus()
 
     async def redrawn(self) -> None:
         """Called after a recompose, for what is not in compose()."""
+        if not self.going:
+            self.fill()
+
+    def draw(self) -> None:
+        """Everything again from the state. What comes in while parts are changing is drawn after that."""
+        if self.complete:
+            self.fill()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part that the state is drawn into is there."""
+        return not (self.changing.locked() or self.going)
+
+    @property
+    def going(self) -> bool:
+        """Whether the screen, or the app, is being taken away: messages still come in then, and parts are gone."""
+        return not self.display
+
+    def fill(self) -> None:
+        """Put the state into the parts that compose() made."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Leave this screen, and what lies over it first: Textual takes away whatever is on top, also for a screen

@@ -163,7 +163,7 @@ class BaseAnswers(TranslatedScreen[None]):
 
     # Drawing
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         self.query_one("#title", Prose).say(self._title())
         for index in range(ROWS):
             place = self.places[index] if index < len(self.places) else None

@@ -20,6 +20,7 @@ from finetty.tui.language import _
 from finetty.tui.screens import dialogs
 from finetty.tui.screens.base import TranslatedDialog
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.options import Options
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Choose(TranslatedDialog[str | None]):
             dialog.border_title = Content(question)
             if about:
                 yield Static(about, markup=False)
-            yield OptionList(*(Option(_line(choice), id=choice.name) for choice in self.choices), compact=True)
+            yield Options(*(Option(_line(choice), id=choice.name) for choice in self.choices), compact=True)
             yield Static(self.keys(), classes="keys", markup=False)
         yield KeyBar()
 

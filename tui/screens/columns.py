@@ -25,6 +25,7 @@ from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.sources import turns
 from finetty.tui.text import count, one_line, padded, visible, width
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.options import Options
 from finetty.tui.widgets.outlook import finding_lines
 from finetty.tui.widgets.prose import Prose
 
@@ -62,7 +63,7 @@ LONGEST_NAME = 36
 """Cells that the columns' names take at most before their values; a longer one pushes its own values on."""
 
 
-class Parts(OptionList, inherit_bindings=False):
+class Parts(Options, inherit_bindings=False):
     """The lines that are answered. It takes its keys itself, one after the other: a binding of the screen could act
     before the list has gone to the line that it was meant for."""
 
@@ -121,9 +122,6 @@ class ColumnsScreen(TranslatedScreen[list[DataFile]]):
     def on_mount(self) -> None:
         self.query_one("#parts").focus()
         self._look(self.index, self.file)
-        self.draw()
-
-    async def redrawn(self) -> None:
         self.draw()
 
     @work(thread=True)
@@ -229,7 +227,7 @@ class ColumnsScreen(TranslatedScreen[list[DataFile]]):
 
     # Drawing
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         self.query_one("#title", Prose).say(self._title())
         self._draw_parts()
         self.query_one("#columns-text", Prose).say(self._columns())
@@ -303,6 +301,8 @@ class ColumnsScreen(TranslatedScreen[list[DataFile]]):
     @on(OptionList.OptionHighlighted)
     def _show_column(self) -> None:
         """Bring the column of the highlighted part into view."""
+        if not self.complete:
+            return
         highlighted = self.query_one(Parts).highlighted
         if highlighted is None or self.sample is None or highlighted >= len(self.lines):
             return

@@ -23,6 +23,7 @@ from finetty.tui.screens.base import TranslatedDialog
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.figures import ascii_only, state_sign
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.options import Options
 from finetty.tui.widgets.plot import LETTERS
 
 MOST_BESIDE = len(LETTERS)
@@ -52,7 +53,7 @@ class Compare(TranslatedDialog[tuple[Run, ...]]):
         with Vertical(classes="dialog") as box:
             box.border_title = Content(_("Compare with"))
             yield Static(self._about(), id="compare-about", markup=False)
-            yield OptionList(compact=True, markup=False)
+            yield Options(compact=True, markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:

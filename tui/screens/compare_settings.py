@@ -44,17 +44,17 @@ class CompareSettings(TranslatedDialog[Taken]):
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.draw)
 
     def on_resize(self) -> None:
-        self._draw()
+        self.draw()
 
     async def relabel(self) -> None:
         await super().relabel()
         self.query_one(VerticalScroll).focus()
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def fill(self) -> None:
         place = self.query_one("#comparison", Prose)
         place.say(Content("\n").join(table(self.first, self.second, max(40, place.size.width))))
 

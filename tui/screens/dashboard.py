@@ -257,7 +257,7 @@ class DashboardScreen(SteeringScreen):
 
     def action_smoothing(self) -> None:
         self.charts.smooth_otherwise()
-        self._draw()
+        self.draw()
 
     def action_compare(self) -> None:
         self.app.push_screen(Compare(self.run, self.beside), self._compare)
@@ -265,7 +265,7 @@ class DashboardScreen(SteeringScreen):
     def _compare(self, chosen: tuple[Run, ...] | None) -> None:
         self.beside = self.beside if chosen is None else chosen
 
-    def _draw(self) -> None:
+    def fill(self) -> None:
         if self.view:
             self.charts.show(self, self.view, self.others)
 

@@ -99,7 +99,7 @@ class FactsScreen(TranslatedScreen[None]):
 
     # mypy holds subclasses to it; Textual's own metaclass leaves no ABC that would when the app runs.
     @abstractmethod
-    def draw(self) -> None:
+    def fill(self) -> None:
         """Everything that depends on answers, facts or the plan."""
 
     def all_is_read(self) -> None:

@@ -23,6 +23,7 @@ from finetty.tui.prices import Priced, Prices
 from finetty.tui.screens.base import TranslatedDialog
 from finetty.tui.text import size, visible
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.options import Options
 from finetty.tui.widgets.outlook import VERDICT_SIGNS, VERDICT_STYLES, memory_lines
 from finetty.tui.widgets.prose import Prose
 
@@ -55,7 +56,7 @@ class MakeFit(TranslatedDialog[None]):
         with VerticalScroll(classes="dialog", can_focus=False) as box:
             box.border_title = Content(_("Make it fit"))
             yield Prose("", id="fit-memory")
-            yield OptionList(id="changes", markup=False, compact=True)
+            yield Options(id="changes", markup=False, compact=True)
             yield Prose("", id="fit-end")
         yield KeyBar()
 
@@ -118,7 +119,7 @@ class MakeFit(TranslatedDialog[None]):
             self.wizard.take_all({option: value for change in changes for option, value in change.values.items()})
             self._work_out()
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         plan = self.wizard.state.plan
         if plan is not None:
             self.query_one("#fit-memory", Prose).say(memory_lines(plan.memory, 40))

@@ -25,6 +25,7 @@ from finetty.tui.screens.base import TranslatedDialog
 from finetty.tui.text import visible
 from finetty.tui.widgets.field import Line
 from finetty.tui.widgets.keybar import KeyBar
+from finetty.tui.widgets.options import Options
 from finetty.tui.widgets.paths import PathSuggester, entries_of, is_prompts, is_recipe
 from finetty.tui.widgets.prose import Prose
 
@@ -74,7 +75,7 @@ class LoadFile(TranslatedDialog[Found]):
             box.border_title, hint = Content(self.titled()[0]), self.titled()[1]
             yield Line(self.typed, id="file-path", hint=hint, suggester=PathSuggester(self.wanted))
             yield Prose("", id="saying")
-            yield OptionList(id="files", markup=False, compact=True)
+            yield Options(id="files", markup=False, compact=True)
             yield Prose(_("→ completes what is typed."), classes="keys")
         yield KeyBar()
 

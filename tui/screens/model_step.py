@@ -23,6 +23,7 @@ from finetty.tui.screens.choose import Asked, Choice, Choose
 from finetty.tui.screens.steps import Step
 from finetty.tui.text import count, short_count, size, visible
 from finetty.tui.widgets.field import Confirmed, Entry, Field, Typed
+from finetty.tui.widgets.options import Options
 from finetty.tui.widgets.outlook import VERDICT_SIGNS, finding_lines
 from finetty.tui.widgets.paths import PathSuggester, is_folder
 from finetty.tui.widgets.prose import Prose
@@ -63,7 +64,7 @@ class ModelStep(Step):
         yield Field("model.path", path)
         yield Prose("", id="model-facts")
         yield Prose(_("Looking at this machine …"), classes="heading", id="models-heading")
-        yield OptionList(id="models", markup=False, compact=True)
+        yield Options(id="models", markup=False, compact=True)
 
     def on_mount(self) -> None:
         self.state.wanted = replace(self.state.wanted, words="")

@@ -76,9 +76,6 @@ class Preview(TranslatedScreen[None]):
         self.draw()
         self._measure()
 
-    async def redrawn(self) -> None:
-        self.draw()
-
     @work(thread=True, exclusive=True)
     def _measure(self) -> None:
         worker, lengths = get_current_worker(), array("L")
@@ -147,7 +144,7 @@ class Preview(TranslatedScreen[None]):
 
     # Drawing
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         encoded = next(self.encoder.with_cutoff(self.cutoff).encode_rows([self.rows[self.at]]))
         self.query_one("#title", Prose).say(self._title(encoded))
         self.query_one("#row-text", Prose).say(self._row(encoded))

@@ -81,7 +81,7 @@ class Settings(TranslatedScreen[None]):
         self._filter(self.filtered)
         self.draw()
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         """Take over what plan() has made of the answers."""
         state = self.wizard.state
         for field in self.query(Field):
@@ -114,6 +114,10 @@ class Settings(TranslatedScreen[None]):
         self.focus_next()
 
     @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        if self.complete:
+            self._explain()
+
     def _explain(self) -> None:
         self.query_one(Meaning).show(self._about_focused())
 

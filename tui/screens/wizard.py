@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Lock
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +20,7 @@ from finetty.tui.exact import ExactFigure, Replayed
 from finetty.tui.guide import STEPS
 from finetty.tui.language import _, translate
 from finetty.tui.screens.about import About, about_option, explained
-from finetty.tui.screens.base import BREADTHS, HEIGHTS
+from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.dialogs import SaveRecipe
 from finetty.tui.screens.facts_screen import FactsScreen
 from finetty.tui.screens.model_step import ModelStep
@@ -76,8 +75,6 @@ class Wizard(FactsScreen):
         self.exact = ExactFigure(self)
         self.weighing = Weighing(self)
         self.warming = Warming()
-        self._turning = Lock()
-        """Held while one step takes another's place: what comes in meanwhile is drawn after it."""
         self.has_before = draft.before is not None
         """Whether there are answers that a recipe took the place of."""
 
@@ -102,7 +99,7 @@ class Wizard(FactsScreen):
         self.exact.close()
 
     async def redrawn(self) -> None:
-        await self.open_step(self.standing.at)
+        await self._turn_to(self.standing.at)
 
     # Steps
 
@@ -112,23 +109,31 @@ class Wizard(FactsScreen):
 
     async def open_step(self, name: str, option: str | None = None) -> None:
         """Show a step, with the focus on an option's control or on the first one."""
+        async with self.changing:
+            await self._turn_to(name, option)
+
+    async def _turn_to(self, name: str, option: str | None = None) -> None:
+        if self.going:
+            return
         place = self.query_one("#place")
         with self.app.batch_update():
-            async with self._turning:
-                await place.remove_children()
-                step = STEP_CLASSES[name](self.state)
-                await place.mount(step)
-                self.standing.open(name)
+            await place.remove_children()
+            step = STEP_CLASSES[name](self.state)
+            await place.mount(step)
+            if self.going:
+                return
+            self.standing.open(name)
             for room in ("-own-room", "-cards"):
                 self.set_class(step.room == room, room)
             wanted = self.query(f"#{control_id(option)}") if option else None
             control = wanted.first() if wanted else step.first_control()
             if control is not None:
                 self.set_focus(control)
-            self.draw()
+            self.fill()
 
     async def action_next(self) -> None:
-        step = self.step
+        async with self.changing:  # a key that is quicker than the step before it
+            step = self.step
         if isinstance(step, ModelStep) and step.searching:
             step.enter_list()
             return
@@ -304,7 +309,7 @@ class Wizard(FactsScreen):
 
     # Drawing
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         """Everything that depends on answers, facts or the plan."""
         state = self.state
         self.exact.follow(state)
@@ -321,16 +326,19 @@ class Wizard(FactsScreen):
             fetching=elsewhere,
             kept=state.kept is not None,
         )
-        if not self._turning.locked():
-            self.step.show()
+        self.step.show()
         self._explain()
         self.refresh_bindings()
         for screen in self.app.screen_stack:
-            if screen is not self and screen.is_mounted and hasattr(screen, "draw"):
+            if screen is not self and screen.is_mounted and isinstance(screen, TranslatedScreen):
                 screen.draw()
 
     @on(events.DescendantFocus)
     @on(OptionList.OptionHighlighted)
+    def _focus_moved(self) -> None:
+        if self.complete:
+            self._explain()
+
     def _explain(self) -> None:
         self.query_one(Meaning).show(self._about_focused())
 
@@ -340,8 +348,8 @@ class Wizard(FactsScreen):
         return about.title, about.parts
 
     def _about_focused(self) -> About:
-        if isinstance(self.focused, OptionList) and isinstance(self.step, ModelStep):
-            named = self.step.about_highlighted()
+        if isinstance(self.focused, OptionList) and (models := self.query(ModelStep)):
+            named = models.first().about_highlighted()
             if named is not None:
                 return named
         option = getattr(self.focused, "option", None)

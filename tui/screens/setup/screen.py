@@ -119,11 +119,19 @@ class SetUp(TranslatedScreen[Ending]):
         self._survey()
 
     async def redrawn(self) -> None:
-        await self.open_step(self.at)
+        await self._turn_to(self.at)
 
     # Steps
 
     async def open_step(self, index: int) -> None:
+        async with self.changing:
+            await self._turn_to(index)
+        if isinstance(self.step, Machine) and not self.state.trying:
+            self._examine()
+
+    async def _turn_to(self, index: int) -> None:
+        if self.going:
+            return
         place = self.query_one("#place")
         if index != self.at:
             self.state.said = Content()
@@ -131,18 +139,18 @@ class SetUp(TranslatedScreen[Ending]):
             await place.remove_children()
             step = STEPS[index](self.state)
             await place.mount(step)
+            if self.going:
+                return
             self.at = index
             self.seen.add(index)
             self.set_focus(step.first_control())
-            self.draw()
-        if isinstance(step, Machine) and not self.state.trying:
-            self._examine()
+            self.fill()
 
     @property
     def step(self) -> SetUpStep | None:
         return next(iter(self.query(SetUpStep)), None)
 
-    def draw(self) -> None:
+    def fill(self) -> None:
         """Everything again from the state."""
         if self.step is None:
             return
@@ -155,6 +163,10 @@ class SetUp(TranslatedScreen[Ending]):
 
     @on(events.DescendantFocus)
     @on(OptionList.OptionHighlighted)
+    def _focus_moved(self) -> None:
+        if self.complete:
+            self._explain()
+
     def _explain(self) -> None:
         if self.step is not None:
             self.query_one(Meaning).show(About(*self.step.about()))

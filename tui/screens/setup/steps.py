@@ -10,12 +10,12 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from finetty.tui.language import _, mark
 from finetty.tui.screens.setup.state import SetUpState
 from finetty.tui.widgets.field import Words
+from finetty.tui.widgets.options import Options
 
 if TYPE_CHECKING:
     from finetty.backend.machine.mending import Lack
@@ -88,7 +88,7 @@ class SetUpStep(Vertical):
         return _(self.titled), []
 
 
-class Choices(OptionList):
+class Choices(Options):
     """A list of choices by name; drawn again, the same one stays highlighted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", mark("Take"))]
