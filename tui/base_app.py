@@ -85,8 +85,10 @@ class BaseApp(App[Result]):
 
         language.set_language(name)
         for screen in self.screen_stack:
-            if isinstance(screen, TranslatedScreen):
+            if isinstance(screen, TranslatedScreen) and screen.is_mounted:
                 await screen.relabel()
+            elif isinstance(screen, TranslatedScreen):
+                screen.call_later(screen.relabel)  # half of it is there: once it is whole
 
     def action_help(self) -> None:
         """Help on the screen, and with the same key back to it."""
@@ -125,6 +127,13 @@ class BaseApp(App[Result]):
 
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(placeholder=_("Search for an action …"), id="--command-palette"))
+
+    def search_themes(self) -> None:
+        from textual.theme import ThemeProvider
+
+        from finetty.tui.widgets.palette import Palette
+
+        self.push_screen(Palette([ThemeProvider], placeholder=_("Search for a theme …")))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: every action that the focus, the screen or the app can do now, and the themes."""

@@ -168,10 +168,3 @@ def one_language_and_hour(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def nothing_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wizard's figures stay estimates: each replay loads torch in a process of its own (test_exact.py lets it)."""
     monkeypatch.setattr("finetty.tui.exact.ExactFigure.pause", None)
-
-
-@pytest.fixture(autouse=True)
-def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual's pilot sleeps 20 ms twice a key to see whether the app is idle; a fifth of it shows that too."""
-    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 1 / 250)
-    monkeypatch.setattr("textual._wait.SLEEP_IDLE", 1 / 2500)

@@ -30,7 +30,8 @@ async def struck(pilot: Pilot[Any], keys: Sequence[str], count: int, seed: int) 
         strike(pilot.app, key)
         await pilot.pause(0)
         assert pilot.app._exception is None
-        assert pilot.app.is_running
+        if not pilot.app.is_running:
+            return  # left by a key or by the palette, as a person may
         yield key
 
 

@@ -178,7 +178,8 @@ async def test_what_is_lacking_is_said_with_its_command() -> None:
         assert "RTX 4090" in text and "2.13.0 · CUDA 13.0" in text and "0.50.2" in text
         assert "Go on; nothing here is needed to train" in text
         await pilot.press("down", "down")
-        assert "pip install --constraint" in flat(pilot) and "--no-deps unsloth unsloth_zoo" in flat(pilot)
+        await until(pilot, lambda: "pip install --constraint" in flat(pilot))
+        await until(pilot, lambda: "--no-deps unsloth unsloth_zoo" in flat(pilot))
         await pilot.press("up", "up", "enter")
         await settled(pilot)
         assert at(pilot) == STEPS.index("place")
@@ -241,7 +242,7 @@ async def test_what_is_installed_and_does_not_work_is_not_called_good(monkeypatc
 async def test_a_torch_that_does_not_see_the_card_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetty.backend.machine.torch_here.card_fault", lambda: "no CUDA-capable device is detected")
     async with set_up("machine", LARGE) as pilot:
-        assert "no CUDA-capable device is detected" in flat(pilot)
+        await until(pilot, lambda: "no CUDA-capable device is detected" in flat(pilot))
         await sees(pilot, "Go on without it; it can be done later")
 
 
@@ -323,7 +324,7 @@ async def test_the_volume_is_proposed_and_what_is_chosen_holds() -> None:
         assert "proposed  /workspace/finetty  ext4 · 412 GB of 500 GB free" in text
         assert "as usual" in text and "Neither memory nor a container" in text
         await pilot.press("down")
-        assert "all of it is gone once the rental is stopped" in flat(pilot)
+        await until(pilot, lambda: "all of it is gone once the rental is stopped" in flat(pilot))
         await pilot.press("up", "enter")
         await settled(pilot)
         assert at(pilot) == STEPS.index("source")

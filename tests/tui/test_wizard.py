@@ -120,8 +120,8 @@ async def test_each_step_says_what_is_known_and_what_it_means() -> None:
         await sees(pilot, "★ Recommended here: LoRA")
         await pilot.press("down")
         await settled(pilot)
-        assert "an MP3 instead of a FLAC" in said(pilot, "#meaning")
-        assert "★ Recommended here instead: LoRA" in said(pilot, "#advice")
+        await until(pilot, lambda: "an MP3 instead of a FLAC" in said(pilot, "#meaning"))
+        await until(pilot, lambda: "★ Recommended here instead: LoRA" in said(pilot, "#advice"))
         await pilot.press("down")
         await sees(pilot, "renovating some of the rooms")
         await pilot.press("down")
@@ -176,10 +176,12 @@ async def test_what_16_bits_leave_no_room_for_is_recommended_in_4(home: Path, mo
         await wizard(pilot).open_step("method")
         await settled(pilot)
         await sees(pilot, "◉ QLoRA ★")
-        assert "★ Recommended here: QLoRA · LoRA in 16 bits needs at least" in said(pilot, "#advice")
+        await until(
+            pilot, lambda: "★ Recommended here: QLoRA · LoRA in 16 bits needs at least" in said(pilot, "#advice")
+        )
         await wizard(pilot).open_step("acceleration", "acceleration.unsloth")
         await settled(pilot)
-        assert "★ Recommended here instead: yes · memory is short here" in said(pilot, "#advice")
+        await until(pilot, lambda: "★ Recommended here instead: yes · memory is short here" in said(pilot, "#advice"))
 
 
 async def test_going_back_keeps_every_answer() -> None:
@@ -592,8 +594,10 @@ async def test_a_recipe_that_is_refused_is_named_with_its_line_and_nothing_is_lo
         await pilot.press("ctrl+l", *"wrong.yaml", "enter")
         await settled(pilot)
         assert isinstance(app.screen, LoadRecipe)
-        assert "wrong.yaml:3: There is no option method.rankk. Did you mean rank?" in said(pilot, "#saying")
-        assert "↵ again takes the rest" in said(pilot, "#saying")
+        await until(
+            pilot, lambda: "wrong.yaml:3: There is no option method.rankk. Did you mean rank?" in said(pilot, "#saying")
+        )
+        await until(pilot, lambda: "↵ again takes the rest" in said(pilot, "#saying"))
         await pilot.press("f2")
         await settled(pilot)
         assert app.screen.typed == "wrong.yaml"
@@ -609,7 +613,7 @@ async def test_two_settings_stand_side_by_side_and_one_is_taken(answered: Recipe
         kept = wizard(pilot).state.kept
         assert kept is not None
         assert kept.plan is wizard(pilot).state.plan
-        assert "A is kept: F5 compares" in said(pilot, "#outlook")
+        await until(pilot, lambda: "A is kept: F5 compares" in said(pilot, "#outlook"))
         wizard(pilot).take_all({"method.name": "freeze", "training.epochs": 7})
         await settled(pilot)
         await pilot.press("f5")
@@ -691,8 +695,10 @@ async def test_of_a_recipe_that_is_refused_the_rest_is_taken_and_the_fault_has_t
         await settled(pilot)
         await pilot.press("ctrl+l", *"wrong.yaml", "enter")
         await settled(pilot)
-        assert "method.rank cannot be lots: expected auto or a whole number" in said(pilot, "#saying")
-        assert "There is no option method.rankk" in said(pilot, "#saying")
+        await until(
+            pilot, lambda: "method.rank cannot be lots: expected auto or a whole number" in said(pilot, "#saying")
+        )
+        await until(pilot, lambda: "There is no option method.rankk" in said(pilot, "#saying"))
         await pilot.press("enter")
         await settled(pilot)
         draft = wizard(pilot).state.draft
@@ -722,7 +728,7 @@ async def test_after_a_failure_the_step_of_its_option_is_open_with_every_answer(
         assert wizard(pilot).standing.at == step
         assert app.focused is not None
         assert app.focused.id == control_id(fault)
-        assert "So it was." in said(pilot, "#advice")
+        await until(pilot, lambda: "So it was." in said(pilot, "#advice"))
         assert wizard(pilot).state.draft.recipe == recipe
 
 

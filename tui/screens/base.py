@@ -48,8 +48,10 @@ class TranslatedScreen(Screen[Result]):
 
     @property
     def going(self) -> bool:
-        """Whether the screen, or the app, is being taken away: messages still come in then, and parts are gone."""
-        return not self.display
+        """Whether the screen, or the app, is being taken away: messages still come in then, and parts are gone, or,
+        put anew once the app has said that it ends, never get mounted."""
+        here = self.is_attached and self.display
+        return not (here and all(part.is_mounted for part in self.children))
 
     def fill(self) -> None:
         """Put the state into the parts that compose() made."""

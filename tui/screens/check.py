@@ -48,6 +48,9 @@ class Check(TranslatedScreen[None]):
 
     def _show(self, machine: MachineFacts) -> None:
         self.machine = machine
+        self.draw()
+
+    def fill(self) -> None:
         self.query_one("#details Static", Prose).say(self._details())
 
     def _details(self) -> Content:

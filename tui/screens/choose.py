@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
@@ -37,6 +37,14 @@ Asked = tuple[str, str, Sequence[Choice]]
 """The question, what to know for it, and the choices, in the language of the moment."""
 
 
+class Listed(Options, inherit_bindings=False):
+    """Enter is the dialog's alone: the list would take a choice at one that came in passing, as from a help above."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        one for one in OptionList.BINDINGS if isinstance(one, Binding) and one.key != "enter"
+    ]
+
+
 class Choose(TranslatedDialog[str | None]):
     """Returns the name of the choice, or None when the person went back with Esc."""
 
@@ -56,7 +64,7 @@ class Choose(TranslatedDialog[str | None]):
             dialog.border_title = Content(question)
             if about:
                 yield Static(about, markup=False)
-            yield Options(*(Option(_line(choice), id=choice.name) for choice in self.choices), compact=True)
+            yield Listed(*(Option(_line(choice), id=choice.name) for choice in self.choices), compact=True)
             yield Static(self.keys(), classes="keys", markup=False)
         yield KeyBar()
 

@@ -124,7 +124,7 @@ class Home(TranslatedScreen[None]):
 
     def _show_machine(self, facts: MachineFacts) -> None:
         self.machine = facts
-        self._say_machine()
+        self.draw()
         if self.is_current:
             self._find_largest(facts)
 
@@ -136,11 +136,10 @@ class Home(TranslatedScreen[None]):
 
     def _show_largest(self, found: Mapping[Way, Entry]) -> None:
         self.largest = found
-        self._say_machine()
+        self.draw()
 
-    def _say_machine(self) -> None:
-        for line in self.query("#machine").results(Prose):  # there is none while the language changes
-            line.say(self._machine_line())
+    def fill(self) -> None:
+        self.query_one("#machine", Prose).say(self._machine_line())
 
     def _machine_line(self) -> str:
         if self.machine is None:

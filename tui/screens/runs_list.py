@@ -107,6 +107,8 @@ class RunsList(RunKeeping):
         return self.listing.runs if self.listing else ()
 
     def highlighted(self) -> Listed | None:
+        if self.going:  # an action that the palette looked up before
+            return None
         chosen = self.table.chosen()
         return next((one for one in self.listed if one.run.id == chosen), None)
 
