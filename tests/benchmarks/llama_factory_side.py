@@ -1,6 +1,7 @@
 """LLaMA-Factory's half of the comparison; runs in its own environment, on a folder that finetty exported.
 
-Prints the parsed arguments that decide what is learned, and the token ids and labels of every row to train on.
+Prints the parsed arguments that decide what is learned, the token ids and labels of every row to train on, and the
+batches that its own collator makes of them, in the order of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def main() -> None:
     import transformers  # noqa: F401
 
     sys.modules["torchaudio"] = types.ModuleType("torchaudio")
-    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
     from ruamel.yaml import YAML
     from transformers import AutoTokenizer
@@ -55,7 +56,17 @@ def main() -> None:
         for part in ("train_dataset", "eval_dataset")
         if module.get(part)
     }
-    sys.stdout.write(json.dumps({"parsed": parsed, "rows": rows}) + "\n")
+    # As its workflow for supervised tuning builds it (train/sft/workflow.py of 0.9.5).
+    collate = SFTDataCollatorWith4DAttentionMask(
+        template=template, pad_to_multiple_of=8, label_pad_token_id=-100, tokenizer=tokenizer
+    )
+    train, size = module["train_dataset"], training.per_device_train_batch_size
+    batches = [
+        {name: collated[name].tolist() for name in ("input_ids", "attention_mask", "labels")}
+        for start in range(0, len(train), size)
+        for collated in [collate([dict(train[index]) for index in range(start, min(start + size, len(train)))])]
+    ]
+    sys.stdout.write(json.dumps({"parsed": parsed, "rows": rows, "batches": batches}) + "\n")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ with run.lock():
     run.write_status(state="running", step=3)
     if "worker" in sys.argv and os.fork() == 0:
         os.setsid()
-    os.write(1, f"{os.getpid()}\n".encode())  # in one piece: the worker says its own at the same moment
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece: the worker says its own at the same moment
     time.sleep(60)
 """
 
