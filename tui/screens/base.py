@@ -27,14 +27,15 @@ class TranslatedScreen(Screen[Result]):
         async with self.changing:
             focused = self.focused.id if self.focused else None
             await self.recompose()
+            if self.going:
+                return
             await self.redrawn()
             if focused and (again := self.query(f"#{focused}")):
                 again.first().focus()
 
     async def redrawn(self) -> None:
         """Called after a recompose, for what is not in compose()."""
-        if not self.going:
-            self.fill()
+        self.fill()
 
     def draw(self) -> None:
         """Everything again from the state. What comes in while parts are changing is drawn after that."""
