@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
@@ -200,6 +200,7 @@ def test_numbers_along_the_axis() -> None:
 
 
 @given(st.lists(st.sampled_from(["in", "out", "left", "right", "hold", "grow"]), max_size=40), st.integers(1, 5_000))
+@example(["in", "grow", "grow", "grow", "hold"], 4001)
 def test_a_window_stays_within_the_curve_and_holds_what_it_should(moves: list[str], at: int) -> None:
     window, newest = None, 5_000.0
     for move in moves:

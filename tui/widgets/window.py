@@ -61,7 +61,10 @@ def holding(window: Window | None, whole: Span, least: float, at: float) -> Wind
     left, right = seen(window, whole, least)
     if window is None or left <= at <= right:
         return window
-    return _within(Window(window.width, at if at > right else at + window.width), whole)
+    if at > right:
+        return _within(Window(window.width, at), whole)
+    # Not on with the newest point, though it may be in sight: the room beside that would push `at` out again.
+    return Window(window.width, max(at, whole[0]) + window.width)
 
 
 def _within(window: Window, whole: Span) -> Window:
