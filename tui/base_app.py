@@ -85,9 +85,11 @@ class BaseApp(App[Result]):
 
         language.set_language(name)
         for screen in self.screen_stack:
-            if isinstance(screen, TranslatedScreen) and screen.is_mounted:
+            if not isinstance(screen, TranslatedScreen):
+                continue
+            if screen.is_mounted:
                 await screen.relabel()
-            elif isinstance(screen, TranslatedScreen):
+            else:
                 screen.call_later(screen.relabel)  # half of it is there: once it is whole
 
     def action_help(self) -> None:

@@ -19,18 +19,15 @@ def shown(looked_at: App[Any] | Pilot[Any]) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+async def until(pilot: Pilot[Any], condition: Callable[[], object], wanted: str = "it never came to that") -> None:
     """Let the app run until the condition holds."""
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"it never came to that on this screen:\n{shown(pilot)}"
+        assert time.monotonic() < end, f"{wanted} on this screen:\n{shown(pilot)}"
         await pilot.pause(0.01)
 
 
 async def sees(pilot: Pilot[Any], *texts: str) -> None:
     """Let the app run until the screen shows each of the texts."""
     for text in texts:
-        end = time.monotonic() + PATIENCE
-        while text not in shown(pilot):
-            assert time.monotonic() < end, f"{text!r} never came on this screen:\n{shown(pilot)}"
-            await pilot.pause(0.01)
+        await until(pilot, lambda text=text: text in shown(pilot), f"{text!r} never came")  # type: ignore[misc]

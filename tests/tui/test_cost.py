@@ -31,8 +31,7 @@ async def test_the_cost_so_far_and_at_the_end(made_run: Make, size: tuple[int, i
     set_price(made.run, Price(18, "¥"))
     async with opened(made, size) as pilot:
         # 255 seconds so far and 354 left, at 18 an hour
-        for said in ("¥1.27", "≈ ¥3.04 at the end", "tokens seen"):
-            await sees(pilot, said)
+        await sees(pilot, "¥1.27", "≈ ¥3.04 at the end", "tokens seen")
     made.end()
 
 

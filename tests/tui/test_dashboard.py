@@ -416,8 +416,7 @@ async def test_the_panels_fold_and_open_again(made_run: Make, size: tuple[int, i
         await until(pilot, lambda: "before, step 0" not in shown(pilot.app))
         assert screen.query_one("#chart").size.height > height
         assert screen.active == "chart"
-        for word in ("Samples", "Alerts (1)", "z Fold", "tokens seen"):
-            await sees(pilot, word)
+        await sees(pilot, "Samples", "Alerts (1)", "z Fold", "tokens seen")
         await pilot.press("z")
         await sees(pilot, "before, step 0")
         await pilot.press("z", "l")

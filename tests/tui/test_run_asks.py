@@ -22,7 +22,7 @@ from finetty.tui.watch import Watch
 from finetty.tui.widgets.keybar import KeyBar
 
 from .looking import sees, shown, until
-from .mashing import COUNTS, struck
+from .mashing import COUNTS, strike, struck
 
 Make = Callable[..., Any]
 
@@ -98,6 +98,22 @@ async def test_no_key_in_passing_answers(made_run: Make, monkeypatch: pytest.Mon
         await pilot.press("escape", "p", "g", "enter", "s", "escape", "x", "escape")
         assert commands(made) == []
         assert pilot.app.return_value is None
+    made.end()
+
+
+async def test_a_key_that_closed_a_help_above_answers_nothing(made_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogs, "SETTLED", 60.0)
+    made = made_run()
+    made.train(40)
+    async with opened(made) as pilot:
+        asks(made)
+        await until(pilot, lambda: asked(pilot.app))
+        for key in ("s", "f1", "f1", "enter"):
+            strike(pilot.app, key)
+            await pilot.pause(0)
+        await pilot.pause()
+        assert asked(pilot.app)
+        assert commands(made) == []
     made.end()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -17,7 +17,8 @@ from finetty.tui.actions import bindings
 from finetty.tui.guide import SECTIONS, label
 from finetty.tui.language import _
 from finetty.tui.screens.about import About
-from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
+from finetty.tui.screens.base import BREADTHS, HEIGHTS
+from finetty.tui.screens.guided import GuidedScreen
 from finetty.tui.screens.steps import show_field
 from finetty.tui.widgets.field import Answered, Confirmed, Field, Line, Typed, control_id, field_for
 from finetty.tui.widgets.keybar import KeyBar
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from finetty.tui.screens.wizard import Wizard
 
 
-class Settings(TranslatedScreen[None]):
+class Settings(GuidedScreen[None]):
     """Fields by section, a filter above them; changes reach the draft as they are made."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,7 +88,7 @@ class Settings(TranslatedScreen[None]):
         for field in self.query(Field):
             show_field(field, state)
         self.query_one(Outlook).show(state.plan, state.findings, reading=state.reading, kept=state.kept is not None)
-        self._explain()
+        self.explain()
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -113,12 +114,7 @@ class Settings(TranslatedScreen[None]):
     def _confirmed(self) -> None:
         self.focus_next()
 
-    @on(events.DescendantFocus)
-    def _focus_moved(self) -> None:
-        if self.complete:
-            self._explain()
-
-    def _explain(self) -> None:
+    def explain(self) -> None:
         self.query_one(Meaning).show(self._about_focused())
 
     def help_on_focus(self) -> tuple[str, list[Content]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -23,6 +23,7 @@ from finetty.tui.screens.about import About, about_option, explained
 from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
 from finetty.tui.screens.dialogs import SaveRecipe
 from finetty.tui.screens.facts_screen import FactsScreen
+from finetty.tui.screens.guided import GuidedScreen
 from finetty.tui.screens.model_step import ModelStep
 from finetty.tui.screens.review import Start
 from finetty.tui.screens.sources import DataStep, any_columns
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from finetty.tui.app import FinettyApp
 
 
-class Wizard(FactsScreen):
+class Wizard(FactsScreen, GuidedScreen[None]):
     """One screen, six steps; every change of an answer goes through here and is planned again at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -113,14 +114,9 @@ class Wizard(FactsScreen):
             await self._turn_to(name, option)
 
     async def _turn_to(self, name: str, option: str | None = None) -> None:
-        if self.going:
-            return
-        place = self.query_one("#place")
         with self.app.batch_update():
-            await place.remove_children()
             step = STEP_CLASSES[name](self.state)
-            await place.mount(step)
-            if self.going:
+            if not await self.put(step):
                 return
             self.standing.open(name)
             for room in ("-own-room", "-cards"):
@@ -327,19 +323,13 @@ class Wizard(FactsScreen):
             kept=state.kept is not None,
         )
         self.step.show()
-        self._explain()
+        self.explain()
         self.refresh_bindings()
         for screen in self.app.screen_stack:
             if screen is not self and screen.is_mounted and isinstance(screen, TranslatedScreen):
                 screen.draw()
 
-    @on(events.DescendantFocus)
-    @on(OptionList.OptionHighlighted)
-    def _focus_moved(self) -> None:
-        if self.complete:
-            self._explain()
-
-    def _explain(self) -> None:
+    def explain(self) -> None:
         self.query_one(Meaning).show(self._about_focused())
 
     def help_on_focus(self) -> tuple[str, list[Content]]:

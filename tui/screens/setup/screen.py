@@ -7,13 +7,12 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList
 
 from finetty.backend.messages import Refusal
 from finetty.backend.settings import kept_settings
@@ -21,8 +20,9 @@ from finetty.tui.actions import bindings
 from finetty.tui.errors import said as refusal_words
 from finetty.tui.language import Language, _, translate
 from finetty.tui.screens.about import About
-from finetty.tui.screens.base import BREADTHS, HEIGHTS, TranslatedScreen
+from finetty.tui.screens.base import BREADTHS, HEIGHTS
 from finetty.tui.screens.dialogs import Question
+from finetty.tui.screens.guided import GuidedScreen
 from finetty.tui.screens.setup.command_pane import CommandPane
 from finetty.tui.screens.setup.ending import Ending as EndingStep
 from finetty.tui.screens.setup.look import Look
@@ -48,7 +48,7 @@ Ending = Literal["home", "demo", "new"]
 STEPS: tuple[type[SetUpStep], ...] = (Look, Machine, WherePlace, Source, EndingStep)
 
 
-class SetUp(TranslatedScreen[Ending]):
+class SetUp(GuidedScreen[Ending]):
     """Dismissed with what is to follow. It finds out in threads; what they find comes as messages."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -130,16 +130,11 @@ class SetUp(TranslatedScreen[Ending]):
             self._examine()
 
     async def _turn_to(self, index: int) -> None:
-        if self.going:
-            return
-        place = self.query_one("#place")
         if index != self.at:
             self.state.said = Content()
         with self.app.batch_update():
-            await place.remove_children()
             step = STEPS[index](self.state)
-            await place.mount(step)
-            if self.going:
+            if not await self.put(step):
                 return
             self.at = index
             self.seen.add(index)
@@ -155,19 +150,13 @@ class SetUp(TranslatedScreen[Ending]):
         if self.step is None:
             return
         self.step.show()
-        self._explain()
+        self.explain()
         steps = [
             StepState(_(one.titled), index in self.seen and index != self.at, False) for index, one in enumerate(STEPS)
         ]
         self.query_one(Stepper).show(steps, self.at)
 
-    @on(events.DescendantFocus)
-    @on(OptionList.OptionHighlighted)
-    def _focus_moved(self) -> None:
-        if self.complete:
-            self._explain()
-
-    def _explain(self) -> None:
+    def explain(self) -> None:
         if self.step is not None:
             self.query_one(Meaning).show(About(*self.step.about()))
 
