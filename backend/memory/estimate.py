@@ -132,14 +132,17 @@ def fits(job: Job, model: ModelFacts, device: Device, room: float) -> bool | Non
 
     The allocator's replay is left out where the answer is the same whatever it holds: from nothing up to half more.
     """
-    trained, formula = trained_parameters(job, model), formula_of(job, model)
-    if trained is None or formula is None:
+    trained = trained_parameters(job, model)
+    if trained is None or not known_shape(model):
         return None
-    stays = sum(_resident(job, model, trained, device.kind).values())
-    peak, _ = formula.peak(values_of(job, model))
-    allocated = stays + max(peak, _update(job, model, trained, device.kind))
+    stays, update = sum(_resident(job, model, trained, device.kind).values()), _update(job, model, trained, device.kind)
     if device.kind == "cuda":
         left = room - context_on(device.name)
+        if stays + update > left:
+            return False
+        formula = formula_of(job, model)
+        assert formula is not None  # the shape is known
+        allocated = stays + max(formula.peak(values_of(job, model))[0], update)
         most = MOST_HELD_EAGER if job.attention == "eager" else MOST_HELD
         if allocated > left or (most * allocated <= left and not job.optimizer.startswith("paged")):
             return allocated <= left

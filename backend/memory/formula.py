@@ -109,7 +109,8 @@ def _worked_out(job: Job, model: ModelFacts) -> Formula:
     tape = step.run()
     sizes = [size for _, size in tape.events if size]  # by the storage's number
     places = {size: place for place, size in enumerate(dict.fromkeys(sizes))}
-    events = tuple([(number, places[size] if size else -1) for number, size in tape.events])
+    place_of = [places[size] for size in sizes]
+    events = tuple([(number, place_of[number] if size else -1) for number, size in tape.events])
     peaks = tuple((_terms(most), place) for most, place in _peaks(tape.events, sizes))
     return Formula(tuple(map(_terms, places)), events, tuple(tape.parts), peaks, step.turned)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from finetty.backend.memory.job import Job
 from finetty.backend.memory.layer import Layer, Shape
-from finetty.backend.memory.tape import Storage, Tape, Value
+from finetty.backend.memory.tape import Tape, Value
 
 POSITIONS_AT_ONCE = 256
 """Trained positions whose logits the chunked loss makes at a time: enough to keep a card busy with any vocabulary."""
@@ -44,7 +44,7 @@ class Step:
         self._runs: list[tuple[Value, int, Value]] = []
         """Of each layer run in full: what entered, the graph's length before it, what left."""
         self._between: list[range] = []
-        self._beside: list[Storage] = []
+        self._beside: list[int] = []
         """What bitsandbytes' int8 layers hold of their inputs where checkpointing does not see it."""
         self._rows_of_chunk = rows_of_chunk
         self.turned = 0
@@ -65,7 +65,7 @@ class Step:
         tape.part = "loss"
         tape.backward(loss, None, until=before_loss)
         tape.part = "activations"
-        gradient = leaving.gradient or tape.take(leaving.size)
+        gradient = tape.take(leaving.size) if leaving.gradient is None else leaving.gradient
         leaving.gradient = None
         self._backward(gradient)
         if outside.embeddings_trained:
@@ -214,7 +214,7 @@ class Step:
 
     # Backward
 
-    def _backward(self, gradient: Storage) -> None:
+    def _backward(self, gradient: int) -> None:
         for entering, mark, leaving in reversed(self._runs):
             arrived = self._one_back(entering, mark, leaving, gradient)
             self.turned = self.turned or len(self.tape.events)
@@ -224,16 +224,16 @@ class Step:
             gradient = arrived
         self.tape.give(gradient)
 
-    def _one_back(self, entering: Value, mark: int, leaving: Value, gradient: Storage) -> Storage | None:
+    def _one_back(self, entering: Value, mark: int, leaving: Value, gradient: int) -> int | None:
         """A layer's backward pass, after it was computed again if it is checkpointed; what it hands further down."""
         tape = self.tape
-        held: list[Storage] = []
+        held: list[int] = []
         if self.job.checkpointing:
             mark = tape.mark()
             leaving = self.layer.forward(entering)
             if self.job.reentrant:
                 held = [leaving.storage, gradient]
-                gradient.holders += 1
+                tape.hold(gradient)
             else:
                 tape.drop(leaving)
         tape.backward(leaving, gradient, until=mark)

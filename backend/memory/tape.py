@@ -14,23 +14,17 @@ NOTHING = -1
 """The number of a storage without bytes."""
 
 
-class Storage:
-    """A piece of memory and the number of its holders."""
-
-    __slots__ = ("holders", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number, self.holders = number, 1
-
-
 class Value:
-    """A tensor of `count` numbers of `each` bytes, and its gradient once there is one. Views are the value itself."""
+    """A tensor of `count` numbers of `each` bytes, and its gradient once there is one. Views are the value itself.
+
+    Storages, and the gradient's, are named by their numbers: a step has hundreds, and plan() no time for objects.
+    """
 
     __slots__ = ("count", "each", "gradient", "learns", "storage")
 
-    def __init__(self, storage: Storage, count: int, each: int, *, learns: bool) -> None:
+    def __init__(self, storage: int, count: int, each: int, *, learns: bool) -> None:
         self.storage, self.count, self.each, self.learns = storage, count, each, learns
-        self.gradient: Storage | None = None
+        self.gradient: int | None = None
 
     @property
     def size(self) -> int:
@@ -47,7 +41,7 @@ class Operation:
 
     output: Value
     inputs: Sequence[Value]
-    saved: list[Storage]
+    saved: list[int]
     within: Sequence[int] = ()
     keeps: Sequence[int] = ()
     manner: Literal["makes", "passes", "replaces"] = "makes"
@@ -71,25 +65,35 @@ class Tape:
         """What the storages that are taken now belong to."""
         self.parts: list[str] = []
         """Of each storage, by its number."""
+        self._holders: list[int] = []
+        """How many hold each of them."""
         self._graph: list[Operation] = []
 
-    def take(self, size: int) -> Storage:
+    def take(self, size: int) -> int:
         if not size:
-            return Storage(NOTHING)
+            return NOTHING
         number = len(self.parts)
         self.parts.append(self.part)
+        self._holders.append(1)
         self.events.append((number, size))
-        return Storage(number)
+        return number
 
-    def give(self, storage: Storage) -> None:
-        storage.holders -= 1
-        if storage.holders == 0 and storage.number != NOTHING:
-            self.events.append((storage.number, 0))
+    def hold(self, storage: int) -> None:
+        """Once more: it is given back when each of its holders has given it."""
+        if storage != NOTHING:
+            self._holders[storage] += 1
+
+    def give(self, storage: int) -> None:
+        if storage != NOTHING:
+            self._holders[storage] = left = self._holders[storage] - 1
+            if not left:
+                self.events.append((storage, 0))
 
     def take_all(self, sizes: Sequence[int]) -> range:
         """One storage of each size, none of which is 0; their numbers, for `give_all`."""
         numbers = range(len(self.parts), len(self.parts) + len(sizes))
         self.parts += [self.part] * len(sizes)
+        self._holders += [1] * len(sizes)
         self.events += zip(numbers, sizes, strict=True)
         return numbers
 
@@ -137,17 +141,20 @@ class Tape:
         saved beside them; `within`, `back_within`: temporaries of the forward and the backward computation; `keeps`:
         gradients of parameters, which stay.
         """
-        held = [self.take(one) for one in within if one]
-        output = self.value(count, each, learns=any(one.learns for one in inputs) or bool(keeps))
+        held = [self.take(one) for one in within if one] if within else ()
+        learns = bool(keeps)
+        for value in inputs:
+            learns = learns or value.learns
+        output = Value(self.take(count * each), count, each, learns=learns)
         for one in held:
             self.give(one)
         if not (self.saving and output.learns):
             return output
-        saved = [one.storage for one in saves]
+        saved = [value.storage for value in saves]
         if saves_own:
             saved.append(output.storage)
         for storage in saved:
-            storage.holders += 1
+            self.hold(storage)
         if extra:
             saved.append(self.take(extra))
         self._graph.append(Operation(output, inputs, saved, back_within, keeps, manner))
@@ -156,7 +163,7 @@ class Tape:
     def cast(self, value: Value, each: int) -> Value:
         """In another format; the value itself, once more held, where it has that already."""
         if value.each == each:
-            value.storage.holders += 1
+            self.hold(value.storage)
             return value
         return self.apply(value.count, each, value)
 
@@ -167,7 +174,8 @@ class Tape:
     def split(self, whole: Value, counts: Sequence[int]) -> list[Value]:
         """Views of parts of a value, which takes their name's place; their gradients are put together again."""
         parts = [Value(whole.storage, count, whole.each, learns=whole.learns) for count in counts]
-        whole.storage.holders += len(parts) - 1
+        for _ in parts[1:]:
+            self.hold(whole.storage)
         if self.saving and whole.learns:
             self._graph.append(Operation(parts[0], [whole], [], others=parts[1:]))
         return parts
@@ -176,9 +184,9 @@ class Tape:
         """A place in the graph, for `backward` to stop at."""
         return len(self._graph)
 
-    def backward(self, output: Value, gradient: Storage | None, until: int = 0) -> None:
+    def backward(self, output: Value, gradient: int | None, until: int = 0) -> None:
         """From `output`, whose gradient is handed over, back to `until`."""
-        output.gradient = gradient or self.take(output.size)
+        output.gradient = self.take(output.size) if gradient is None else gradient
         while len(self._graph) > until:
             operation = self._graph.pop()
             arrived = operation.output.gradient
@@ -193,25 +201,25 @@ class Tape:
             for storage in operation.saved:
                 self.give(storage)
 
-    def _one_back(self, operation: Operation, arrived: Storage) -> None:
-        held = [self.take(one) for one in operation.within if one]
+    def _one_back(self, operation: Operation, arrived: int) -> None:
+        held = [self.take(one) for one in operation.within if one] if operation.within else ()
         for size in operation.keeps:
             self.keep(size)
         written = iter(operation.saved)
         for one in operation.inputs:
             if one.learns:
                 if operation.manner == "passes" and one.each == operation.output.each:
-                    arrived.holders += 1
+                    self.hold(arrived)
                     self._gather(one, arrived)
                 elif operation.manner == "replaces" and (over := next(written, None)) is not None:
-                    over.holders += 1
+                    self.hold(over)
                     self._gather(one, over)
                 else:
                     self._gather(one, self.take(one.size))
         for storage in held:
             self.give(storage)
 
-    def _gather(self, value: Value, gradient: Storage) -> None:
+    def _gather(self, value: Value, gradient: int) -> None:
         """A second gradient is added into the first."""
         if value.gradient is None:
             value.gradient = gradient

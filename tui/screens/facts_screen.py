@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from finetty.tui.shelf import Shelf
 
 
+SECONDS_BETWEEN_GARBAGE = 5.0
+"""A full search takes some milliseconds, with what was loaded at the start left out."""
+
+
 class FactsScreen(TranslatedScreen[None]):
     """Reads again what an answer changed, and draws as each part comes in. Nothing here holds up a key."""
 
@@ -97,6 +101,18 @@ class FactsScreen(TranslatedScreen[None]):
         self._asked: object = None
         self._timer: Timer | None = None
 
+    def on_mount(self) -> None:
+        # A plan leaves thousands of objects, and while a key waits for it Python would look through them ten times.
+        gc.disable()
+        self.set_interval(SECONDS_BETWEEN_GARBAGE, self._collect)  # Textual calls no built-in function
+
+    def on_unmount(self) -> None:
+        gc.enable()
+
+    @staticmethod
+    def _collect() -> None:
+        gc.collect()
+
     # mypy holds subclasses to it; Textual's own metaclass leaves no ABC that would when the app runs.
     @abstractmethod
     def fill(self) -> None:
@@ -119,7 +135,7 @@ class FactsScreen(TranslatedScreen[None]):
 
     @on(Looked)
     def _looked(self, event: Looked) -> None:
-        # Modules and the catalogue are loaded and stay: looking them through for garbage would hold up a key for 30 ms.
+        # Modules and the catalogue are loaded and stay: they are 30 ms of every search for garbage.
         if not gc.get_freeze_count():
             gc.freeze()
         self.state.shelf = event.shelf
