@@ -15,8 +15,9 @@ from finetty.backend.files import write_whole
 from finetty.backend.machine import accelerators
 from finetty.backend.machine.facts import HOPPER, NO_DRIVER, Accelerator, MachineFacts
 from finetty.backend.machine.reading import machine_facts
-from finetty.backend.machine.torch_builds import decide, problem
+from finetty.backend.machine.torch_builds import decide
 from finetty.backend.machine.torch_here import installed_torch
+from finetty.backend.machine.torch_mismatch import mismatch
 from finetty.backend.messages import Message, message
 
 TORCH_MISSING = message("mending.torch_missing", "torch is not installed, and nothing can be trained without it.")
@@ -130,7 +131,7 @@ def _torch(machine: MachineFacts, blind: str | None) -> Iterator[Lack]:
     if machine.torch_version is None:
         yield Lack("torch", TORCH_MISSING(), tuple(build.pip_arguments), urgent=True)
     elif capabilities and machine.driver is not None:
-        wrong = problem(machine.driver, max(capabilities), machine.torch_cuda)
+        wrong = mismatch(machine.driver, max(capabilities), machine.torch_cuda)
         if wrong is not None and build.cuda is not None:
             yield Lack("torch", TORCH_WRONG(problem=wrong), tuple(build.pip_arguments), LARGE(), urgent=True)
         elif wrong is not None:

@@ -83,22 +83,6 @@ def decide(driver: str | None, capabilities: list[Capability], installed: Found 
     return Decision(ON_CPU, False, _why_none(driver, best))
 
 
-def problem(driver: str, capability: Capability, cuda: str | None) -> str | None:
-    """What is wrong with a torch built for `cuda` ("13.0", None without) on this driver and card; None if nothing."""
-    if cuda is None:
-        return "the installed torch was built without CUDA"
-    major = numbers(cuda)[0]
-    needed = {11: (450, 80), 12: (525,), 13: (580,)}.get(major)
-    if needed is not None and numbers(driver) < needed:
-        shown = ".".join(map(str, needed))
-        return f"the installed torch was built for CUDA {cuda}, which needs driver {shown} or newer; here is {driver}"
-    built = [build for build in BUILDS if build.cuda == numbers(cuda)[:2]]
-    if built and not any(build.oldest <= capability <= build.newest for build in built):
-        card = f"{capability[0]}.{capability[1]}"
-        return f"the installed torch, built for CUDA {cuda}, has no code for a card of capability {card}"
-    return None
-
-
 def in_range(version: str) -> bool:
     return OLDEST_TORCH <= numbers(version)[:2] < NEWEST_TORCH
 

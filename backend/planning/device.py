@@ -18,6 +18,11 @@ NAMED_CARD = message("plan.devices.named_card", "the card that the plan is for")
 NO_SUCH_CARD = message("plan.devices.no_such_card", "There is no card {name} on this machine.")
 CARDS_HERE = message("plan.devices.cards_here", "Here are: {names}.")
 NONE_HERE = message("plan.devices.none_here", "Set hardware.devices: auto, which takes the processor here.")
+SEVERAL_SLICES = message(
+    "plan.devices.several_slices",
+    "One run cannot train on several MIG slices: a process sees one slice, and NCCL connects no two of them.",
+)
+ONE_SLICE = message("plan.devices.one_slice", "Name one slice in hardware.devices, or have MIG turned off.")
 ALL_CARDS = message("plan.devices.all_cards", "torchrun started {processes} processes, each for a card of its own")
 TORCH_WITHOUT_CUDA = message(
     "plan.devices.torch_without_cuda", "The installed torch {version} cannot use a card: it was built without CUDA."
@@ -34,7 +39,7 @@ def choose_device(draft: Draft) -> None:
     if len(names) > 1:
         _several(draft, names)
     elif name == "auto" and draft.machine.processes > 1 and draft.machine.gpus:
-        cards = [gpu.index for gpu in draft.machine.gpus][: draft.machine.processes]
+        cards = [gpu.uuid or gpu.index for gpu in draft.machine.gpus][: draft.machine.processes]
         draft.decide("hardware.devices", cards, ALL_CARDS(processes=draft.machine.processes))
         _several(draft, cards)
     elif name == "auto":
@@ -68,6 +73,8 @@ def _several(draft: Draft, names: Sequence[int | str]) -> None:
             return
         if draft.gpu not in cards:
             cards.append(draft.gpu)
+    if len(cards) > 1 and any(gpu.uuid.startswith("MIG-") for gpu in cards):
+        draft.find("error", "hardware.devices", SEVERAL_SLICES(), ONE_SLICE())
     _take(draft, min(cards, key=lambda gpu: gpu.free or 0))
     draft.decided["hardware.devices"] = [gpu.uuid or gpu.index for gpu in cards]
 

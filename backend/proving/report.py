@@ -7,28 +7,47 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from finetty.backend.demo import RECIPE
+from finetty.backend.demo import DATASET, RECIPE
 from finetty.backend.files import write_whole
 from finetty.backend.folders import state_root
 from finetty.backend.machine import MachineFacts, machine_facts
-from finetty.backend.messages import Message, message
-from finetty.backend.models import DEMO_MODEL, fetch
+from finetty.backend.messages import Message, Refusal, message
+from finetty.backend.models import DEMO_MODEL, fetch, local_models, model_facts
 from finetty.backend.packages import installed_version
 from finetty.backend.proving.paths import TrainingPath, training_paths
 from finetty.backend.proving.trial import STEPS, tried
 from finetty.backend.recipe import Recipe, load_recipe
 
 TRYING = message("proving.trying", "{number} of {count}: {name} on {device}")
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "unsloth", "flash-attn", "liger-kernel")
+PACKAGES = (
+    *("torch", "transformers", "peft", "accelerate", "bitsandbytes", "unsloth", "flash-attn", "kernels"),
+    *("liger-kernel", "gptqmodel"),
+)
 
 Report = Callable[[Message], None]
 
 
+def paths_here(machine: MachineFacts) -> list[TrainingPath]:
+    return training_paths(machine, quantized_models())
+
+
+def quantized_models() -> dict[str, str]:
+    """The smallest model on this machine of each kind that a library has quantized, by that kind."""
+    found: dict[str, str] = {}
+    for model in sorted(local_models(), key=lambda model: model.size):
+        with suppress(Refusal):
+            kind = model_facts(str(model.folder)).quantization
+            if kind in ("gptq", "awq"):
+                found.setdefault(kind, str(model.folder))
+    return found
+
+
 def prove(
-    tell: Report, *, recipe: Recipe | None = None, choose: Callable[[MachineFacts], list[TrainingPath]] = training_paths
+    tell: Report, *, recipe: Recipe | None = None, choose: Callable[[MachineFacts], list[TrainingPath]] = paths_here
 ) -> dict[str, Any]:
     """Train 20 steps on each path that the machine has, one after the other. JSON-able; takes minutes.
 
@@ -40,10 +59,11 @@ def prove(
     machine = machine_facts()
     paths = choose(machine)
     with tempfile.TemporaryDirectory(prefix="finetty-proof-") as folder:
+        texts = _texts(Path(folder, "texts.jsonl"))
         outcomes = []
         for number, path in enumerate(paths, 1):
             tell(TRYING(number=number, count=len(paths), name=path.name, device=path.device))
-            outcomes.append(tried(path, recipe, Path(folder)))
+            outcomes.append(tried(path, recipe, Path(folder), texts))
     return {
         "finetty": 1,
         "date": time.strftime("%Y-%m-%d"),
@@ -59,6 +79,14 @@ def prove(
         },
         "paths": outcomes,
     }
+
+
+def _texts(path: Path) -> Path:
+    """The demo's answers as plain texts, for continued pretraining."""
+    rows = (json.loads(line) for line in DATASET.read_text(encoding="utf-8").splitlines())
+    texts = ({"text": row["messages"][-1]["content"]} for row in rows)
+    path.write_text("".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
+    return path
 
 
 def write_report(report: dict[str, Any]) -> Path:

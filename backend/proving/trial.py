@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from finetty.backend.machine import watch_gpus
 from finetty.backend.messages import Refusal
@@ -23,18 +27,21 @@ WARM = 3
 PATIENCE = 1800
 """Seconds for one way of training: 4-bit weights on a processor are slow."""
 SECONDS_BETWEEN_LOOKS = 0.2
-TRAIN = (
-    "import sys; from pathlib import Path; from finetty.backend.runs import Run;"
-    "from finetty.backend.training import train; train(Run.open(Path(sys.argv[1])))"
-)
+MODULE = "finetty.backend.proving.process"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
-def tried(path: TrainingPath, recipe: Recipe, root: Path) -> dict[str, Any]:
-    """What became of it, JSON-able. Never raises for what goes wrong with the training: that is its `reason`."""
+def tried(path: TrainingPath, recipe: Recipe, root: Path, texts: Path) -> dict[str, Any]:
+    """What became of it, JSON-able. Never raises for what goes wrong with the training: that is its `reason`.
+
+    `texts`: a file of plain texts, for the ways that learn from those.
+    """
+    data = {"dataset.train": [{"path": str(texts), "format": "text"}]} if path.texts else {}
     asked = with_values(
         recipe,
         {
             **path.options,
+            **data,
             "training.max_steps": STEPS,
             "training.batch": 2,
             "training.micro_batch": 2,
@@ -64,12 +71,21 @@ def _train(run: Run) -> tuple[int, int, int | None]:
     """Exit code, and the most bytes that the process took: of RAM, and on a card by NVML where that says so."""
     with run.console_path.open("ab") as console:
         child = subprocess.Popen(
-            [sys.executable, "-c", TRAIN, str(run.path)],
+            _command(run),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
             env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+            start_new_session=True,
         )
+    try:
+        return _watched(child)
+    finally:
+        with suppress(ProcessLookupError):  # what is left of it: at Ctrl+C all of it
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def _watched(child: subprocess.Popen[bytes]) -> tuple[int, int, int | None]:
     card: int | None = None
     end = time.monotonic() + PATIENCE
     while True:
@@ -78,10 +94,25 @@ def _train(run: Run) -> tuple[int, int, int | None]:
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode, used.ru_maxrss * 1024, card
         if time.monotonic() > end:
-            child.kill()
-        taken = [one.used for gpu in watch_gpus() for one in gpu.processes or () if one.pid == child.pid and one.used]
+            os.killpg(child.pid, signal.SIGKILL)
+        ours = _with_children(child.pid)
+        taken = [one.used for gpu in watch_gpus() for one in gpu.processes or () if one.pid in ours and one.used]
         card = max([card or 0, *taken]) or None
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _command(run: Run) -> list[str]:
+    devices = run.plan_document()["recipe"]["hardware"]["devices"]
+    several = [*TORCHRUN, str(len(devices))] if isinstance(devices, list) and len(devices) > 1 else []
+    return [sys.executable, *several, "-m", MODULE, str(run.path)]
+
+
+def _with_children(pid: int) -> set[int]:
+    """torchrun's processes are its children."""
+    try:
+        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    except psutil.Error:
+        return {pid}
 
 
 def _outcome(run: Run, planned: Plan, code: int, process: int, card: int | None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tools.torch_build import read_command
 
-from finetty.backend.machine.torch_builds import LOCKED, Found, decide, in_range, numbers, problem
+from finetty.backend.machine.torch_builds import LOCKED, Found, decide, in_range, numbers
+from finetty.backend.machine.torch_mismatch import mismatch
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,11 +70,11 @@ def test_versions_are_numbers() -> None:
 
 
 def test_what_is_wrong_with_an_installed_torch() -> None:
-    assert "needs driver 580" in (problem("550.54", (8, 0), "13.0") or "")
-    assert "without CUDA" in (problem("580.1", (8, 0), None) or "")
-    assert "no code for a card of capability 7.0" in (problem("580.1", (7, 0), "13.0") or "")
-    assert problem("580.1", (12, 0), "13.0") is None
-    assert problem("550.1", (8, 0), "12.6") is None
+    assert "needs driver 580" in str(mismatch("550.54", (8, 0), "13.0"))
+    assert "without CUDA" in str(mismatch("580.1", (8, 0), None))
+    assert "no code for a card of capability 7.0" in str(mismatch("580.1", (7, 0), "13.0"))
+    assert mismatch("580.1", (12, 0), "13.0") is None
+    assert mismatch("550.1", (8, 0), "12.6") is None
 
 
 def test_nvidia_smis_lines() -> None:

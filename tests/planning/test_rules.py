@@ -131,7 +131,11 @@ def test_the_card_with_most_free_memory(planned: Planner) -> None:
     slices = [replace(card(5), uuid=f"MIG-{number}-aaaaaaaa") for number in range(2)]
     cut = machine(*slices, cards[1])
     assert planned("hardware.devices=0", on=cut).recipe.hardware.devices == slices[0].uuid
-    assert planned("hardware.devices=[0, 1]", on=cut).recipe.hardware.devices == [slices[0].uuid, cards[1].uuid]
+    both = planned("hardware.devices=[0, 1]", on=cut)
+    assert both.recipe.hardware.devices == [slices[0].uuid, cards[1].uuid]
+    assert any("several MIG slices" in str(found.message) for found in both.errors)
+    by_torchrun = planned(on=replace(machine(*slices), processes=2))
+    assert any("several MIG slices" in str(found.message) for found in by_torchrun.errors)
     assert planned("hardware.devices=cpu", on=machine(*cards)).memory.device.kind == "cpu"  # type: ignore[union-attr]
 
 

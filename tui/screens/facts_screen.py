@@ -10,6 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
+from textual.events import Mount, Unmount
 from textual.message import Message
 from textual.timer import Timer
 from textual.worker import get_current_worker
@@ -101,12 +102,14 @@ class FactsScreen(TranslatedScreen[None]):
         self._asked: object = None
         self._timer: Timer | None = None
 
-    def on_mount(self) -> None:
+    @on(Mount)
+    def _keep_garbage(self) -> None:
         # A plan leaves thousands of objects, and while a key waits for it Python would look through them ten times.
         gc.disable()
         self.set_interval(SECONDS_BETWEEN_GARBAGE, self._collect)  # Textual calls no built-in function
 
-    def on_unmount(self) -> None:
+    @on(Unmount)
+    def _collect_as_usual(self) -> None:
         gc.enable()
 
     @staticmethod
