@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
+from finetty.backend.conversation.edges import Edges, Stretch, edges_of
 from finetty.backend.conversation.rendering import Rendered, Renderer, RowProblem, TrainOn
 from finetty.backend.conversation.rows import Encoded, Row, Turn
+from finetty.backend.conversation.skeleton import Skeleton
 from finetty.backend.messages import Finding, Message, message
 
 TOO_LONG = message(
@@ -21,7 +23,15 @@ TOO_LONG = message(
 )
 NOTHING_LEARNED = message("conversation.nothing_learned", "No token of the row would be learned.")
 
-BATCH_ROWS = 512
+BATCH_CHARACTERS = 1 << 20
+"""Of texts that are tokenized together. Handing them over waits for the interpreter, up to 5 ms each time, so it is to
+be seldom; and until a batch is through it takes some hundred bytes a token, so it is not to be large."""
+
+ROW_COSTS = 100
+"""Characters that a row counts for beside its own, so that refused ones do not gather."""
+
+Written = tuple[Row, "list[Rendered] | Message"]
+"""A row with its texts, or with what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +85,18 @@ class Encoder:
 
     def encode_rows(self, rows: Iterable[Row]) -> Iterator[EncodedRow]:
         """All rows, in their order. A batch is tokenized, on all cores, while the next one is written."""
-        waiting = iter(rows)
-        batch = list(islice(waiting, BATCH_ROWS))
-        written = self._written(batch)
-        if len(batch) < BATCH_ROWS:
+        batches = self._batches(rows)
+        written, second = next(batches, []), next(batches, None)
+        if second is None:
             yield from self._outcomes(written, self._tokenized(written))
             return
         with ThreadPoolExecutor(1, "tokenizer") as pool:
-            while written:
-                tokenized = pool.submit(self._tokenized, written)
-                following = self._written(list(islice(waiting, BATCH_ROWS)))
+            tokenized = pool.submit(self._tokenized, written)
+            for following in chain([second], batches):
+                ahead = pool.submit(self._tokenized, following)
                 yield from self._outcomes(written, tokenized.result())
-                written = following
+                written, tokenized = following, ahead
+            yield from self._outcomes(written, tokenized.result())
 
     def text(self, row: Row) -> str:
         """The text that the model reads of the row, whole; where a row becomes several texts, the last. Raises
@@ -119,16 +129,45 @@ class Encoder:
     def is_special(self, token_id: int) -> bool:
         return token_id in self._special_ids
 
-    def _written(self, rows: Sequence[Row]) -> list[tuple[Row, list[Rendered] | Message]]:
-        return [(row, self._rendered(row)) for row in rows]
+    def _batches(self, rows: Iterable[Row]) -> Iterator[list[Written]]:
+        batch: list[Written] = []
+        characters = 0
+        for row in rows:
+            outcome = self._rendered(row)
+            batch.append((row, outcome))
+            characters += ROW_COSTS + (sum(len(piece.text) for piece in outcome) if isinstance(outcome, list) else 0)
+            if characters >= BATCH_CHARACTERS:
+                yield batch
+                batch, characters = [], 0
+        if batch:
+            yield batch
 
-    def _tokenized(self, written: Sequence[tuple[Row, list[Rendered] | Message]]) -> list[Encoding]:
-        texts = [piece.text for _, outcome in written if isinstance(outcome, list) for piece in outcome]
-        return self.tokenizer.encode_batch(texts, add_special_tokens=False)
+    def _tokenized(self, written: Sequence[Written]) -> list[Encoding]:
+        """Each text's ids; with offsets where the ids alone do not say what is learned."""
+        pieces = [piece for _, outcome in written if isinstance(outcome, list) for piece in outcome]
+        sure = [self._edges(piece.skeleton) is not None for piece in pieces]
+        quick = self._encoded([piece.text for piece, is_sure in zip(pieces, sure, strict=True) if is_sure], fast=True)
+        slow = self._encoded([piece.text for piece, is_sure in zip(pieces, sure, strict=True) if not is_sure])
+        return [next(quick if is_sure else slow) for is_sure in sure]
 
-    def _outcomes(
-        self, written: Sequence[tuple[Row, list[Rendered] | Message]], tokenized: Sequence[Encoding]
-    ) -> Iterator[EncodedRow]:
+    def _encoded(self, texts: list[str], *, fast: bool = False) -> Iterator[Encoding]:
+        encode = self.tokenizer.encode_batch_fast if fast else self.tokenizer.encode_batch
+        return iter(encode(texts, add_special_tokens=False))
+
+    def _edges(self, skeleton: Skeleton | None) -> Edges | None:
+        if skeleton is None:
+            return None
+        key = id(skeleton)
+        if key not in self._known_edges:
+            self._known_edges[key] = edges_of(skeleton, self.tokenizer)
+        return self._known_edges[key]
+
+    @cached_property
+    def _known_edges(self) -> dict[int, Edges | None]:
+        """By the skeletons that the renderer keeps, which are a few; each is there as long as the renderer is."""
+        return {}
+
+    def _outcomes(self, written: Sequence[Written], tokenized: Sequence[Encoding]) -> Iterator[EncodedRow]:
         encodings = iter(tokenized)
         for row, outcome in written:
             if isinstance(outcome, Message):
@@ -162,7 +201,7 @@ class Encoder:
         return before, after
 
     def _outcome(self, row: Row, sequences: Sequence[Encoded]) -> EncodedRow:
-        learned = [sequence for sequence in sequences if any(sequence.trained)]
+        learned = [sequence for sequence in sequences if True in sequence.trained]
         if not learned:
             return EncodedRow(row, (), NOTHING_LEARNED())
         if self.cutoff is None or all(len(sequence.ids) <= self.cutoff for sequence in learned):
@@ -174,8 +213,16 @@ class Encoder:
         return EncodedRow(row, kept, None if kept else TOO_LONG(cutoff=self.cutoff))
 
     def _sequence(self, piece: Rendered, encoding: Encoding) -> Encoded:
-        ids = tuple(encoding.ids)
-        return Encoded(ids, _trained(encoding, piece, len(ids)), piece.text, split=self._split)
+        ids = encoding.ids
+        edges = self._edges(piece.skeleton)
+        if edges is None:
+            stretches: list[Stretch] | None = _stretches(encoding, piece, len(ids))
+        else:
+            stretches = edges.stretches(ids, piece.text, piece.learned)
+        if stretches is None:
+            whole = self.tokenizer.encode(piece.text, add_special_tokens=False)
+            stretches = _stretches(whole, piece, len(ids))
+        return Encoded(tuple(ids), _trained(stretches, len(ids)), piece.text, split=self._split)
 
     def _stretches(self, sequence: Encoded, length: int) -> Iterator[Encoded]:
         """A plain text that is longer than the cutoff, one stretch after another: nothing of it is left out."""
@@ -251,15 +298,22 @@ class Encoder:
         return tuple(text[start:end] for start, end in pairwise(places))
 
 
-def _trained(encoding: Encoding, piece: Rendered, count: int) -> tuple[bool, ...]:
-    """Per token, whether it is learned: whether it begins in a learned stretch of the text."""
-    trained = [False] * count
-    for start, end in piece.learned:
-        first = _first_token(encoding, start, len(piece.text))
-        last = _first_token(encoding, end, len(piece.text))
-        first, last = (count if found is None else found for found in (first, last))
-        trained[first:last] = [True] * (last - first)
-    return tuple(trained)
+def _stretches(encoding: Encoding, piece: Rendered, count: int) -> list[Stretch]:
+    """What is learned, in tokens: those that begin in a learned stretch of the text."""
+    length = len(piece.text)
+    places = [
+        (_first_token(encoding, start, length), _first_token(encoding, end, length)) for start, end in piece.learned
+    ]
+    return [(count if first is None else first, count if last is None else last) for first, last in places]
+
+
+def _trained(stretches: Sequence[Stretch], count: int) -> tuple[bool, ...]:
+    """Per token, whether it is learned."""
+    trained: tuple[bool, ...] = ()
+    for first, last in stretches:
+        trained += (False,) * (first - len(trained))
+        trained += (True,) * (last - len(trained))
+    return trained + (False,) * (count - len(trained))
 
 
 def _first_token(encoding: Encoding, place: int, length: int) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ class Rendered:
 
     text: str
     learned: tuple[tuple[int, int], ...]
+    skeleton: Skeleton | None = field(default=None, compare=False)
+    """What the text was filled into, where all of its answers are learned and nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Renderer:
         if roles not in self._skeletons and len(self._skeletons) < MOST_SKELETONS:
             self._skeletons[roles] = self._skeletons_of(roles)
         skeletons = self._skeletons.get(roles)
-        return [Rendered(*skeleton.filled(row)) for skeleton in skeletons] if skeletons else None
+        return [Rendered(*skeleton.filled(row), skeleton) for skeleton in skeletons] if skeletons else None
 
     def _skeletons_of(self, roles: Sequence[str]) -> tuple[Skeleton, ...]:
         row = marked(roles)
@@ -269,8 +271,8 @@ def _after_space(text: str, place: int) -> int:
 
 def _limited(rendered: Rendered, train_on: TrainOn) -> Rendered:
     if train_on == "all":
-        return replace(rendered, learned=((0, len(rendered.text)),))
-    return replace(rendered, learned=rendered.learned[-1:]) if train_on == "last" else rendered
+        return Rendered(rendered.text, ((0, len(rendered.text)),))
+    return Rendered(rendered.text, rendered.learned[-1:]) if train_on == "last" else rendered
 
 
 def _split_reasoning(turn: Turn) -> tuple[str, str]:

@@ -18,13 +18,15 @@ PLAIN: Ways = {
     "lora, dora": LORA | {"method.dora": True},
     "lora, pissa": LORA | {"method.pissa": True},
     "lora, checkpointing": LORA | {"training.gradient_checkpointing": True},
-    "lora, bf16": LORA | {"precision.compute": "bf16"},
     "full": FULL,
-    "full, bf16": FULL | {"precision.compute": "bf16"},
     "full, adafactor": FULL | {"training.optimizer": "adafactor"},
     "freeze": FREEZE,
 }
 """With what every machine has."""
+IN_BF16: Ways = {
+    "lora, bf16": LORA | {"precision.compute": "bf16"},
+    "full, bf16": FULL | {"precision.compute": "bf16"},
+}
 BITSANDBYTES: Ways = {
     "lora, nf4": LORA | {"precision.quantization": "nf4"},
     "lora, fp4": LORA | {"precision.quantization": "fp4"},
@@ -81,6 +83,8 @@ def _paths(machine: MachineFacts, card: GpuFacts | None, quantized: dict[str, st
     device = {"hardware.devices": "cpu" if card is None else card.uuid or card.index}
     name = machine.cpu if card is None else card.name
     ways = dict(PLAIN)
+    if card is not None or machine.cpu_fast_bf16:  # emulated it would take half an hour
+        ways |= IN_BF16
     if machine.usable("bitsandbytes"):
         ways |= BITSANDBYTES
     if machine.usable("unsloth"):

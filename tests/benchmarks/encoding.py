@@ -12,7 +12,7 @@ from finetty.backend.demo import DATASET
 from finetty.backend.models import DEMO_MODEL, locate
 from finetty.backend.recipe import Recipe
 
-ROUNDS = 5
+ROUNDS = 9
 GOAL = 0.9
 TOKENS_A_SET = 1_500_000
 
@@ -53,7 +53,7 @@ def compare(name: str, encoder: Encoder, some: list[Row]) -> None:
         ours.append(seconds(lambda: sum(len(one.ids) for row in encoder.encode_rows(some) for one in row.sequences)))
     (their_seconds, their_tokens), (our_seconds, our_tokens) = (min(side) for side in (theirs, ours))
     assert their_tokens == our_tokens
-    ratio = statistics.median(own[0] for own in theirs) / statistics.median(own[0] for own in ours)
+    ratio = statistics.median(their[0] / our[0] for their, our in zip(theirs, ours, strict=True))
     print(
         f"{name}: {len(some):,} rows, {our_tokens / len(some):.0f} tokens each: ours {our_tokens / our_seconds:,.0f}, "
         f"the tokenizer alone {their_tokens / their_seconds:,.0f} tokens/s; ratio {ratio:.2f} (goal {GOAL})",

@@ -19,9 +19,10 @@ CARD = GpuFacts(1, "GPU-1234", "A card", 24 << 30, 23 << 30, (8, 6))
 
 
 PLAIN = {
-    *("lora", "lora, dora", "lora, pissa", "lora, checkpointing", "lora, bf16"),
-    *("full", "full, bf16", "full, adafactor", "freeze", "texts, packing"),
+    *("lora", "lora, dora", "lora, pissa", "lora, checkpointing"),
+    *("full", "full, adafactor", "freeze", "texts, packing"),
 }
+IN_BF16 = {"lora, bf16", "full, bf16"}
 PACKED = {"lora, nf4", "lora, fp4", "lora, int8", "full, adamw_8bit"}
 
 
@@ -36,6 +37,7 @@ def with_libraries(*names: str, gpus: tuple[GpuFacts, ...] = ()) -> MachineFacts
 def test_a_machine_without_libraries_has_what_needs_none() -> None:
     paths = training_paths(HERE)
     assert {path.name for path in paths} == PLAIN == named(paths, "cpu")
+    assert named(training_paths(replace(HERE, cpu_fast_bf16=True)), "cpu") == PLAIN | IN_BF16
     assert [path.name for path in paths if path.texts] == ["texts, packing"]
 
 
@@ -46,7 +48,7 @@ def test_every_library_and_every_card_adds_ways() -> None:
         *("lora, fp16", "lora, fp32", "lora, offloading", "lora, liger"),
         *("lora, fa2", "lora, fa2, packing", "lora, nf4, fa2"),
     }
-    assert named(paths, "GPU-1234") == PLAIN | PACKED | unsloth | only_here
+    assert named(paths, "GPU-1234") == PLAIN | IN_BF16 | PACKED | unsloth | only_here
     assert named(paths, "cpu") == PLAIN | PACKED | unsloth
     assert {path.device for path in paths} == {"A card", "A processor"}
     from_hub = named(training_paths(with_libraries("kernels", gpus=(CARD,))), "GPU-1234")
