@@ -6,7 +6,9 @@ from asyncio import Lock
 from typing import TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 
 Result = TypeVar("Result")
 
@@ -17,6 +19,9 @@ HEIGHTS = [(0, "-short"), (30, "-tall")]
 
 class TranslatedScreen(Screen[Result]):
     """Recomposes on a change of language; subclasses draw from the app's state and never keep an answer themselves."""
+
+    # Who gets the focus is drawn anew, and who loses it; Textual would send the whole screen.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(self, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(name, id, classes)

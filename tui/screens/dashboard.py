@@ -200,17 +200,18 @@ class DashboardScreen(SteeringScreen):
             mark = ("> " if ascii_only() else "▸ ") if seen else "  "
             tone = "bold $text-accent" if seen else "$foreground-muted"
             parts.append(Content.assemble((mark + panel_name(panel), tone), (count, f"bold $text-{worst}")))
-            self._entitle(self.query_one(f"#{panel}"), panel_name(panel) + count)
+            active = (mark, "bold $text-accent") if panel == self.active else ("", "")
+            self._entitle(self.query_one(f"#{panel}"), active[0] + panel_name(panel) + count, active[1])
         line = Content("   ").join(parts)
         hint = Content.styled(self._panel_keys(), "$foreground-muted")
         room = self.size.width - 2 - line.cell_length - hint.cell_length
         self.query_one("#tabs", Quiet).show(Content.assemble(line, " " * room, hint) if room > 2 else line)
 
-    def _entitle(self, panel: Widget, title: str) -> None:
+    def _entitle(self, panel: Widget, title: str, tone: str) -> None:
         """Give a panel its title; giving it the one that it has would repaint all of it."""
         if self.titles.get(panel.id or "") != title:
             self.titles[panel.id or ""] = title
-            panel.border_title = Content(title)
+            panel.border_title = Content.styled(title, tone)
 
     def _panel_keys(self) -> str:
         """The keys of panels, which stand with the panels and not below."""
@@ -306,12 +307,28 @@ class DashboardScreen(SteeringScreen):
         self.refresh_bindings()
 
     def _arrange(self) -> None:
-        """Say by classes which panel is in sight and which one fills the screen."""
+        """Which parts are in sight: all that the styles show, one panel alone, or the panels by name only.
+
+        Said to each part by itself: for a class of the screen the styles of all parts would be worked out anew.
+        """
         if not self.whole:
             return
+        chart_alone, panels_alone = (self.filled and (self.active == "chart") is chart for chart in (True, False))
+        gone = {
+            "middle": panels_alone,
+            "figures": chart_alone,
+            "small-charts": self.filled,
+            "tabs": chart_alone,
+            "panels": chart_alone or self.folded,
+        }
+        for part, is_gone in gone.items():
+            self.query_one(f"#{part}").styles.display = "none" if is_gone else None
+        if self.folded:
+            self.query_one("#tabs").styles.display = "block"
+        panels = self.query_one("#panels")
+        if panels.styles.inline.has_rule("height") != panels_alone:  # Textual lays out anew for the same height too
+            panels.styles.height = "1fr" if panels_alone else None
         for panel in BELOW:
-            self.query_one(f"#{panel}").set_class(panel == self.panel, "-current")
-        self.set_class(self.folded, "-folded")
-        self.set_class(self.filled and self.active == "chart", "-fill-chart")
-        self.set_class(self.filled and self.active != "chart", "-fill-panels")
+            alone = "none" if panels_alone else None
+            self.query_one(f"#{panel}").styles.display = "block" if panel == self.panel else alone
         self._show_tabs()

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
 
 from finetty.tui.language import _, translate
 from finetty.tui.story import Alert
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.figures import Quiet, ascii_only, clock_time
+from finetty.tui.widgets.panel import Panel
 
 SIGNS = {"error": ("✗", "x"), "warning": ("!", "!"), "note": ("·", "-")}
 TONES = {"error": "$text-error", "warning": "$text-warning", "note": "$foreground-muted"}
 
 
-class AlertsPanel(VerticalScroll, can_focus=True):
+class AlertsPanel(Panel):
     def __init__(self) -> None:
-        super().__init__(id="alerts", classes="panel")
+        super().__init__("alerts")
 
     def compose(self) -> ComposeResult:
         yield Quiet("alert-lines")

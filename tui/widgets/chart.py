@@ -45,12 +45,13 @@ class Chart(Widget, can_focus=True):
     """Draws `lines` below a legend with their newest values, or with those under the cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{ink}" for ink in ("axis", "raw", "smoothed", "points", "cursor", *LETTERS)
+        f"chart--{ink}" for ink in ("axis", "active", "raw", "smoothed", "points", "cursor", *LETTERS)
     }
     DEFAULT_CSS = """
     Chart {
         height: 1fr;
         .chart--axis { color: $foreground-muted; }
+        .chart--active { color: $text; }
         .chart--raw { color: $primary-darken-1; }
         .chart--smoothed { color: $text-primary; text-style: bold; }
         .chart--points { color: $text-warning; text-style: bold; }
@@ -104,8 +105,7 @@ class Chart(Widget, can_focus=True):
         changed += [Region(x, len(fresh) + y, cells, 1) for y, x, cells in changes]
         fresh += stale[len(fresh) :]
         for y, _x, _cells_of_it in changes:
-            segments = [Segment(text, self._style(ink)) for text, ink in picture.row(y)]
-            fresh[len(above) + y] = Strip(segments, width)
+            fresh[len(above) + y] = self._row(picture, y)
         self._strips, self._picture = fresh, picture
         if changed:
             self.refresh(*changed)
@@ -130,6 +130,14 @@ class Chart(Widget, can_focus=True):
         super().notify_style_update()
         self._strips = []
         self.redraw()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only the axis shows it. Textual would work out all styles anew."""
+        picture = self._picture
+        if picture is not None and len(self._strips) > picture.height:
+            above = len(self._strips) - picture.height
+            self._strips[above:] = [self._row(picture, y) for y in range(picture.height)]
+            self.refresh()
 
     def watch_look(self) -> None:
         self.redraw()
@@ -236,7 +244,11 @@ class Chart(Widget, can_focus=True):
     def _strip(self, row: Sequence[tuple[str, str]], width: int) -> Strip:
         return Strip([Segment(text, self._style(ink)) for text, ink in row]).adjust_cell_length(width, self.rich_style)
 
+    def _row(self, picture: Picture, y: int) -> Strip:
+        return Strip([Segment(text, self._style(ink)) for text, ink in picture.row(y)], picture.width)
+
     def _style(self, ink: str) -> Style:
+        ink = "active" if ink == "axis" and self.has_focus else ink
         return self.get_component_rich_style(f"chart--{ink}")
 
 

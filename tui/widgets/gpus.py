@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
 
 from finetty.tui.gpu_words import process_words, slowed_words
@@ -13,6 +12,7 @@ from finetty.tui.language import _, plural
 from finetty.tui.story import Gpu
 from finetty.tui.text import duration, size, visible
 from finetty.tui.widgets.figures import UNKNOWN, Quiet, ascii_only, degree_sign, degrees
+from finetty.tui.widgets.panel import Panel
 
 SECONDS_OLD = 30.0
 """Age of a reading from which on it is said."""
@@ -22,9 +22,9 @@ HOT = 83.0
 """Degrees Celsius from which on most cards slow down."""
 
 
-class GpusPanel(VerticalScroll, can_focus=True):
+class GpusPanel(Panel):
     def __init__(self) -> None:
-        super().__init__(id="gpus", classes="panel")
+        super().__init__("gpus")
         self._gpus: Sequence[Gpu] = ()
         self._now = 0.0
         self._over = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
@@ -13,6 +13,7 @@ from finetty.tui.language import _
 from finetty.tui.story import Sample
 from finetty.tui.text import count, visible
 from finetty.tui.widgets.figures import ascii_only
+from finetty.tui.widgets.panel import Panel
 
 
 class SampleCard(Container):
@@ -32,11 +33,11 @@ class SampleCard(Container):
                 yield Static(_answer(_("after"), sample.after, sample.after_step, "$text-success"), markup=False)
 
 
-class SamplesPanel(VerticalScroll, can_focus=True):
+class SamplesPanel(Panel):
     """All samples, made again only when one of them is new."""
 
     def __init__(self) -> None:
-        super().__init__(id="samples", classes="panel")
+        super().__init__("samples")
         self._shown: Sequence[Sample] | None = None
 
     def compose(self) -> ComposeResult:
